@@ -32,7 +32,7 @@ class BilledShop(Shop):
         self.provider_is_at(first_ms(self.day) + 12 * HOUR_MS)
         sandbox = super()._sandbox(**more)
         provider = alipay(sandbox)
-        for part in (provider.trades, provider.bills, provider.simulator):
+        for part in (provider.trades, provider.bills, provider.bills.published, provider.simulator):
             part._clock_ms = self.provider_ms
         return sandbox
 

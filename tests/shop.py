@@ -23,6 +23,7 @@ from shop_sandbox.alipay.provider import AlipayProvider
 from shop_sandbox.providers import gateway_settings
 from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
+from shop_sandbox.wechat.provider import WechatProvider
 from tests.world.files import give_keys
 
 ADDRESS = {"name": "张三", "phone": "13800138000", "detail": "人民路 1 号"}
@@ -32,6 +33,13 @@ def alipay(sandbox: Sandbox) -> AlipayProvider:
     """The simulated Alipay of a sandbox."""
     provider = sandbox.providers["alipay"]
     assert isinstance(provider, AlipayProvider)
+    return provider
+
+
+def wechat_pay(sandbox: Sandbox) -> WechatProvider:
+    """The simulated WeChat Pay of a sandbox."""
+    provider = sandbox.providers["wechat"]
+    assert isinstance(provider, WechatProvider)
     return provider
 
 

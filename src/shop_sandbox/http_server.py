@@ -51,6 +51,8 @@ class HttpServer:
         self._server = _Embedded(
             uvicorn.Config(
                 application,
+                # httptools would write the names of headers in lower case, whatever we say.
+                http="h11",
                 log_config=None,
                 access_log=False,
                 lifespan="off",

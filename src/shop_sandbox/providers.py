@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from shop_sandbox.alipay.provider import AlipayProvider
     from shop_sandbox.settings import SandboxSettings
+    from shop_sandbox.wechat.provider import WechatProvider
 
 Words = tuple[str, str]  # Chinese, English
 
@@ -48,6 +49,12 @@ def _alipay(settings: SandboxSettings, clock_ms: Callable[[], int]) -> AlipayPro
     return AlipayProvider(settings, clock_ms)
 
 
+def _wechat(settings: SandboxSettings, clock_ms: Callable[[], int]) -> WechatProvider:
+    from shop_sandbox.wechat.provider import WechatProvider
+
+    return WechatProvider(settings, clock_ms)
+
+
 PROVIDERS = (
     Provider(
         "alipay",
@@ -63,6 +70,24 @@ PROVIDERS = (
             ("POST /alipay/sim/{out_trade_no}/{action}", ("模拟器的操作", "an action of the simulator")),
         ),
         open=_alipay,
+    ),
+    Provider(
+        "wechat",
+        gateway="/wechat",
+        page="/wechat/sim",
+        name=("微信支付模拟器", "WeChat Pay simulator"),
+        about=(
+            "微信支付模拟器：扫码、H5、JSAPI 与小程序的付款，以及支付机构的操作",
+            "the WeChat Pay simulator: pay by QR code, H5, JSAPI or mini program, and the provider's actions",
+        ),
+        programs=(
+            ("GET /wechat/sim", ("交易列表，JSON", "the trades as JSON")),
+            ("POST /wechat/sim/{out_trade_no}/{action}", ("模拟器的操作", "an action of the simulator")),
+            ("POST /wechat/sim/faults", ("为下一次调用安排故障", "plant a fault for the next call")),
+            ("GET /wechat/sim/bills/{day}", ("账单；POST 可改动", "a bill; POST alters it")),
+            ("POST /wechat/sim/platform", ("平台证书与公钥", "platform certificates and the public key")),
+        ),
+        open=_wechat,
     ),
 )
 

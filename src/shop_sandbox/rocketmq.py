@@ -13,8 +13,8 @@ from shop_sandbox.wallet import Wallet
 
 INVENTORY_GROUP = "shop-inventory"
 NOTIFICATIONS_GROUP = "shop-order-notifications"
-WALLET_GROUP = "shop-wallet"
 STOCK_TYPES = ("order.paid", "order.cancelled", *events.RESTOCKING)
+WALLET_GROUP = "shop-wallet"
 
 
 @contextlib.asynccontextmanager

@@ -29,6 +29,9 @@ class SandboxSettings:
     seed_stock: int = 1_000_000
     notice_scale: float = 1 / 60  # the provider's 4 minutes are 4 seconds here
     check_interval_s: float = 1.0
+    refund_s: float = 1.0  # after so long WeChat Pay ends a refund that it accepted
+    probes: float = 0.0  # share of WeChat Pay's notices that a wrongly signed one precedes
+    seed: int = 1  # of what the simulators do by chance
     message: str = ""  # rocketmq://host:port: also read events from the broker
     consul: str = ""  # host:port of the Consul to register with
     trace: str = "none:"  # otlp://host:port: continue the order service's traces
@@ -42,6 +45,9 @@ class SandboxSettings:
             ("seed_stock", 0, 2**31 - 1),
             ("notice_scale", 1e-6, 1.0),
             ("check_interval_s", 0.01, 3_600),
+            ("refund_s", 0.0, 86_400),
+            ("probes", 0.0, 1.0),
+            ("seed", 0, 2**63 - 1),
         ):
             if not lowest <= getattr(self, name) <= highest:
                 raise SettingsError(f"{PREFIX}{name.upper()} must be from {lowest} to {highest}")
@@ -84,6 +90,8 @@ def _value(key: str, name: str, text: str) -> Any:
         "trace": str,
         "notice_scale": float,
         "check_interval_s": float,
+        "refund_s": float,
+        "probes": float,
     }
     kind = Path if name in PATHS else kinds.get(name, int)
     try:

@@ -57,7 +57,7 @@ def text(shop: Running) -> str:
 {curl(shop.rest, token)}
 
   响应中的 pay_url 是收银台的地址，用浏览器打开即可付款。
-  Open the pay_url of the answer in a browser: it is the cashier, which leads to the Alipay page.
+  Open the pay_url of the answer in a browser: it is the cashier, which leads to the pages for paying.
 
 第一个 gRPC 调用：再下一单 / a first gRPC call: another order
 

@@ -13,6 +13,8 @@ from shop_order.domain.bill import Mismatch, first_ms
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import BillNotOut, BillUnusable
 from shop_order.domain.status import PaymentType
+from shop_order.gateway.payment.alipay import bills
+from shop_order.gateway.payment.bill_files import MAX_PACKED
 from shop_order.service.upkeep.reconcile import CATCH_UP_DAYS
 from tests.billed import HOUR_MS, BilledShop
 
@@ -51,7 +53,7 @@ async def test_the_bill_is_out_at_ten_of_the_next_day_and_its_address_lives_for_
     await shop.paid()
     shop.provider_is_at(first_ms(shop.day) + (24 + 10) * HOUR_MS - 5_000)
     with pytest.raises(BillNotOut):
-        await shop.core.channels[PaymentType.ALIPAY].bills.bill(shop.day)
+        await shop.core.channels[PaymentType.ALIPAY].bills.bill(shop.day, print)
     shop.day_is_over()
     address = await shop.core.channels[PaymentType.ALIPAY].bills.url(shop.day)
     assert (await shop.provider.get(address)).status_code == 200
@@ -140,14 +142,20 @@ class Answers(httpx.AsyncBaseTransport):
         (Answers(302, location="http://127.0.0.1:1/"), DependencyDown, "302"),
         (Answers(500), DependencyDown, "500"),
         (Answers(200, b"PK\x03\x04 half a zip"), BillUnusable, "unpacked"),
-        (Answers(200, b"x" * 70_000_000), BillUnusable, "larger"),
+        (Answers(200, b"x" * 1_000_001), BillUnusable, "larger than 1000000 bytes"),
         (Answers(200, b"<html>busy</html>"), BillUnusable, "no column"),
         (Answers(200, gzip.compress(b"x" * 70_000_000), **{"content-encoding": "gzip"}), BillUnusable, "GBK"),
     ],
 )
 async def test_what_is_no_bill_is_not_compared(
-    shop: BilledShop, answer: Answers, raised: type[Exception], why: str
+    shop: BilledShop,
+    answer: Answers,
+    raised: type[Exception],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    assert MAX_PACKED == 256 * 1024 * 1024
+    monkeypatch.setattr(bills, "MAX_PACKED", 1_000_000)
     await shop.paid()
     shop.day_is_over()
     shop.core.channels[PaymentType.ALIPAY]._gateway._http = httpx.AsyncClient(transport=answer, timeout=5)

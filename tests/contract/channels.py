@@ -19,7 +19,7 @@ from shop_order.domain.ports import PaymentChannel
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment.base import ChannelContext
 from shop_order.pkg.money import yuan_of_fen
-from tests.contract.test_alipay_answers import asking
+from tests.contract.test_alipay_answers import PAYMENT_SN, asking
 from tests.contract.test_alipay_answers import signed as signed_answer
 from tests.world.toy_channel import TOY, ToyChannel
 from tests.world.toy_channel import sign as toy_sign
@@ -93,6 +93,8 @@ class AlipayRig:
 async def alipay(folder: Path) -> AsyncIterator[Rig]:
     keys = {who: rsa.generate_private_key(public_exponent=65537, key_size=2048) for who in ("its", "another")}
     answers: dict[str, bytes] = {}
+    code = {"code": "10000", "out_trade_no": PAYMENT_SN, "qr_code": "https://qr.alipay.com/bax0"}
+    answers["trade.precreate"] = signed_answer(keys["its"], "trade_precreate", code)
     async with asking(keys["its"], folder, lambda method: answers.get(method, b"")) as channel:
         yield AlipayRig(channel, keys, answers)
 

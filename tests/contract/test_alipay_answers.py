@@ -13,8 +13,9 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from shop_order.domain.errors import AmountMismatch
-from shop_order.domain.ports import RefundResult, Trade, TradeState
+from shop_order.domain.entity.payment import QrCode
+from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, DependencyDown
+from shop_order.domain.ports import OpenRequest, RefundResult, Trade, TradeState
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 from tests.world.provider import a_refund, an_attempt
 
@@ -238,6 +239,57 @@ async def test_money_is_back_only_if_the_provider_says_so(
         sent = await channel.refund(PAYMENT, REFUND)
         result = await channel.query_refund(REFUND)
     assert (sent, result) == (RefundResult.PROCESSING, said)
+
+
+@pytest.mark.parametrize(
+    ("code", "sub_code", "said"),
+    [
+        ("20000", "aop.ACQ.SYSTEM_ERROR", RefundResult.UNKNOWN),
+        ("40004", "ACQ.SYSTEM_ERROR", RefundResult.UNKNOWN),
+        ("40004", "aop.ACQ.SYSTEM_ERROR", RefundResult.UNKNOWN),
+        ("40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH", RefundResult.UNKNOWN),
+        ("40002", "isv.invalid-signature", RefundResult.UNKNOWN),
+        ("40004", "ACQ.TRADE_HAS_FINISHED", RefundResult.TOO_LATE),
+        ("40004", "ACQ.TRADE_NOT_ALLOW_REFUND", RefundResult.FAILED),
+        ("40004", "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", RefundResult.FAILED),
+        ("40004", "ACQ.DISCORDANT_REPEAT_REQUEST", RefundResult.FAILED),
+        ("40004", "", RefundResult.FAILED),
+    ],
+)
+async def test_a_refused_refund_is_final_too_late_or_sent_again(
+    provider: rsa.RSAPrivateKey, tmp_path: Path, code: str, sub_code: str, said: RefundResult
+) -> None:
+    answer = signed(provider, "trade_refund", {"code": code, "sub_code": sub_code})
+    async with asking(provider, tmp_path, lambda _: answer) as channel:
+        assert await channel.refund(PAYMENT, REFUND) is said
+
+
+CODE = {"code": "10000", "out_trade_no": PAYMENT_SN, "qr_code": "https://qr.alipay.com/bax0"}
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (CODE, QrCode("https://qr.alipay.com/bax0")),
+        ({}, DependencyDown),
+        (CODE | {"out_trade_no": "P9"}, DependencyDown),
+        (CODE | {"qr_code": ""}, DependencyDown),
+        (CODE | {"qr_code": "a\nb"}, DependencyDown),
+        (CODE | {"qr_code": "a" * 1025}, DependencyDown),
+        ({"code": "20000"}, DependencyDown),
+        ({"code": "40006", "sub_code": "isv.insufficient-isv-permissions"}, ChannelUnavailable),
+    ],
+)
+async def test_a_code_to_scan_is_the_one_that_alipay_signed(
+    provider: rsa.RSAPrivateKey, tmp_path: Path, node: dict[str, str], expected: object
+) -> None:
+    request = OpenRequest(an_attempt(PAYMENT_SN, trade_type="qr"), "苹果", 1_800_000)
+    async with asking(provider, tmp_path, lambda _: signed(provider, "trade_precreate", node)) as channel:
+        if isinstance(expected, QrCode):
+            assert await channel.open(request) == expected
+            return
+        with pytest.raises(expected):  # type: ignore[call-overload]
+            await channel.open(request)
 
 
 async def test_an_answer_that_drips_ends_with_the_time_allowed(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
 from shop_order.domain.ports import Notice, Trade, TradeState
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
+from shop_order.gateway.payment.alipay.keys import KEY_MODE, Keys
 from tests.contract.test_alipay_verify import PAID, PAYMENT_SN
 
 FORM = "application/x-www-form-urlencoded"
@@ -33,7 +34,7 @@ def channel(provider: rsa.RSAPrivateKey) -> Alipay:
         "http://127.0.0.1:9/", PAID["app_id"], PAID["seller_id"], Path(), Path(), "", lambda: 1.0
     )
     made = Alipay(settings, lambda: 0, lambda *args, **about: None)
-    made._gateway._keys = (provider, provider.public_key())
+    made._gateway._keys = Keys(provider, {KEY_MODE: provider.public_key()})
     return made
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from typing import IO
 
 import pytest
 
 from shop_order.domain.bill import Bill, BillLine, day_at, first_ms
-from shop_order.domain.ports import LeaseLost
+from shop_order.domain.ports import LeaseLost, LinesRead
 from shop_order.domain.status import PaymentType
 from shop_order.repository.dao.store import Store
 from shop_order.service.upkeep.reconcile import ReconciliationService
@@ -34,12 +35,12 @@ class Desk:
     def available(self) -> bool:
         return True
 
-    async def bill(self, day: date) -> Bill:
+    async def bill(self, day: date, read: LinesRead) -> Bill:
         self.asked.set()
         await self.go_on.wait()
         return Bill(day, self.lines)
 
-    async def read(self, day: date, content: bytes) -> Bill:
+    async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         raise AssertionError("nobody brings a file")
 
 
@@ -52,6 +53,7 @@ def reconciling(store: Store, desk: Desk) -> ReconciliationService:
         clock=lambda: NOW_MS,
         fence=lambda: store.leases.fence(LEASE),
         warn=lambda *_, **__: None,
+        log=lambda *_, **__: None,
         settle_s=0.0,
     )
 

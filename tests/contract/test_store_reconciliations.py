@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from shop_order.domain.bill import BillCursor, DayResult, Difference, Mismatch, Reconciliation, Totals
+from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import Fence, LeaseLost
+from shop_order.domain.settled_day import StoredDay
 from shop_order.domain.status import PaymentType, RefundState
 from shop_order.repository.dao.store import Store
 from tests.contract.archived import LATER_MS, archive_all, cancelled, completed, give_back, late_money
-from tests.contract.engine import NOW_MS, Engine, added, opened, paid
+from tests.contract.engine import BUYER, NOW_MS, Engine, added, opened, paid
 
 ALIPAY = PaymentType.ALIPAY
 DAY = date(2026, 11, 21)
@@ -26,8 +31,9 @@ def result(day: date = DAY, differences: int = 0, **more: object) -> Reconciliat
         Difference(Mismatch.UNKNOWN_PAYMENT, f"P{n}", "", 0, 5, "", "T" * 64) for n in range(differences)
     ]
     return Reconciliation(
-        ALIPAY, day, Totals(3, 300, 1, 50), Totals(4, 305, 1, 50), differences, shown, 2, 1, "d" * 64, NOW_MS
-    )
+        ALIPAY, day, Totals(3, 300, 1, 50), Totals(4, 305, 1, 50), differences, shown, 2, 1, "d" * 64, NOW_MS,
+        fee_fen=6, discount_fen=4,
+    )  # fmt: skip
 
 
 async def fence(store: Store) -> Fence:
@@ -118,6 +124,74 @@ async def test_an_unpaid_attempt_is_asked_about_again_wherever_it_lies(
     await store.reconciliations.request_query("P-unknown", LATER_MS)
 
 
+async def failed_refund(store: Store) -> Refund:
+    """Refused by the provider; nobody asks about it."""
+    order = await give_back(store, await late_money(store, await cancelled(store)), ends=RefundState.FAILED)
+    (refund,) = order.refunds.values()
+    assert list(await store.payments.due_refunds(LATER_MS, 10)) == []
+    return refund
+
+
+async def test_a_failed_refund_is_asked_about_until_that_is_stopped(store: Store) -> None:
+    refund = await failed_refund(store)
+    await store.reconciliations.request_refund(refund.out_refund_no, LATER_MS)
+    assert list(await store.payments.due_refunds(LATER_MS - 1, 10)) == []
+    assert list(await store.payments.due_refunds(LATER_MS, 10)) == [(refund, 0)]
+    await store.payments.postpone_refund(refund.refund_sn, LATER_MS + 5)
+    assert list(await store.payments.due_refunds(LATER_MS + 5, 10)) == [(refund, 1)]
+    await store.payments.stop_refund(refund.refund_sn)
+    assert list(await store.payments.due_refunds(LATER_MS + 5, 10)) == []
+    await store.reconciliations.request_refund("R-unknown", LATER_MS)
+
+
+async def test_a_failed_refund_that_succeeded_after_all_is_asked_about_no_more(store: Store) -> None:
+    refund = await failed_refund(store)
+    await store.reconciliations.request_refund(refund.out_refund_no, LATER_MS)
+
+    def end(order: Order) -> None:
+        after_sales.succeeded(order, refund.refund_sn, LATER_MS)
+
+    await store.orders.change(refund.order_sn, end)
+    assert list(await store.payments.due_refunds(LATER_MS, 10)) == []
+    found = await store.reconciliations.refunds([refund.out_refund_no])
+    assert found[refund.out_refund_no].state is RefundState.SUCCEEDED
+
+
+async def test_a_refund_is_known_by_the_number_that_it_has_at_its_provider(store: Store) -> None:
+    refund = await failed_refund(store)
+
+    def again(order: Order) -> None:
+        order.money.note(refund.refund_sn, failure="CLOSED")
+        sn = refund.refund_sn
+        after_sales.send_again(order, sn, BUYER, LATER_MS, closed=sn, out_refund_no="R-new")
+
+    await store.orders.change(refund.order_sn, again)
+    assert await store.reconciliations.refunds([refund.refund_sn]) == {}, "that number is closed"
+    (known,) = (await store.reconciliations.refunds(["R-new"])).values()
+    assert known.refund_sn == refund.refund_sn
+    await store.payments.postpone_refund(refund.refund_sn, LATER_MS * 2)
+    await store.reconciliations.request_refund("R-new", LATER_MS)
+    ((due, tries),) = await store.payments.due_refunds(LATER_MS, 10)
+    assert (due.out_refund_no, tries) == ("R-new", 1), "a sent one keeps its number of tries"
+
+
+@pytest.mark.parametrize("ends", [RefundState.SUCCEEDED, RefundState.SETTLED])
+async def test_a_refund_that_is_over_is_not_asked_about(store: Store, ends: RefundState) -> None:
+    refund = await failed_refund(store)
+
+    def end(order: Order) -> None:
+        if ends is RefundState.SETTLED:
+            after_sales.settle_by_hand(order, refund.refund_sn, BUYER, LATER_MS, reason="bank transfer")
+        else:
+            after_sales.succeeded(order, refund.refund_sn, LATER_MS)
+
+    await store.orders.change(refund.order_sn, end)
+    await store.reconciliations.request_refund(refund.out_refund_no, LATER_MS)
+    assert list(await store.payments.due_refunds(LATER_MS, 10)) == []
+    by_provider = await store.reconciliations.refunded(ALIPAY, BillCursor(0), LATER_MS + 1, 10)
+    assert len(by_provider) == (ends is RefundState.SUCCEEDED), "what was settled by hand is in no bill"
+
+
 async def test_who_was_paid_is_not_asked_about(store: Store) -> None:
     order = await completed(store)
     await store.reconciliations.request_query(order.payment_sn, NOW_MS)
@@ -144,6 +218,25 @@ async def test_a_result_is_kept_in_place_of_an_earlier_one(engine: Engine) -> No
         " bill_refunds, bill_refunded_fen, settled, waiting, digest, created_ms FROM reconciliation"
         " WHERE day = '2026-11-21'"
     ) == [("alipay", 3, 300, 1, 50, 4, 305, 1, 50, 2, 1, "d" * 64, NOW_MS)]
+
+
+async def test_the_results_of_a_span_come_back_whole(engine: Engine) -> None:
+    store = engine.store
+    before, after = date(2026, 11, 20), date(2026, 11, 22)
+    for one in (result(before), result(DAY, 3), result(after)):
+        await store.reconciliations.keep(one, await fence(store))
+    await store.reconciliations.keep(
+        replace(result(DAY), channel=PaymentType.WECHAT, fee_fen=-7), await fence(store)
+    )
+    found = {one.channel: one for one in await store.reconciliations.results(DAY, DAY)}
+    assert found["alipay"] == StoredDay(
+        "alipay", DAY, Totals(3, 300, 1, 50), Totals(4, 305, 1, 50), 6, 4, 3, NOW_MS
+    )
+    assert (found["wechat"].fee_fen, found["wechat"].differences) == (-7, 0)
+    assert len(found) == 2
+    assert len(await store.reconciliations.results(before, after)) == 4
+    engine.sql("UPDATE reconciliation SET bill_fee_fen = NULL, bill_discount_fen = NULL")
+    assert {one.fee_fen for one in await store.reconciliations.results(before, after)} == {None}
 
 
 async def test_a_lease_that_is_not_ours_keeps_nothing(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -18,6 +19,7 @@ from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.ports import Fence, LeaseLost
 from shop_order.domain.status import PaymentType
+from shop_order.domain.valueobject.parties import Role
 from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 from tests.billed import BilledShop
 from tests.e2e.started import Ran, run
@@ -90,9 +92,72 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
     shop.day_is_over()
     ran = await reconciled(shop)
     assert ran.code == 0, ran
-    assert "1 payment unpaid here but paid at the provider: now settled" in ran.out
+    assert "1 item that only the bill knew: asked about at the provider, now settled" in ran.out
     assert (await shop.order(order_sn))["status"] == 2
     await shop.check_doctor()
+
+
+async def settlement(shop: BilledShop, *words: str) -> Ran:
+    """The export of the day of the shop."""
+    days = ("--from", str(shop.day), "--to", str(shop.day))
+    return await run(shop.folder, "shop-order", "settlement", *(words or days), environ=shop.environ)
+
+
+async def test_a_day_is_exported_for_the_accounts_to_the_fen(shop: BilledShop) -> None:
+    await shop.paid(nums=2)
+    await shop.refunded()
+    ran = await settlement(shop)
+    assert (ran.code, next(csv.DictReader(ran.out.splitlines()))["state"]) in (
+        (1, "not_out"),
+        (1, "bill_missing"),
+    )
+    shop.day_is_over()
+    assert (await reconciled(shop)).code == 0
+    ran = await settlement(shop)
+    day, total = csv.DictReader(ran.out.splitlines())
+    assert (ran.code, day["day"], day["state"]) == (0, str(shop.day), "reconciled")
+    assert total == day | {"day": "total", "state": "complete"}
+    fen = {name: round(float(day[name]) * 100) for name in ("gross", "refunded", "fees", "discounts", "net")}
+    assert fen["net"] == fen["gross"] - fen["refunded"] - fen["fees"] - fen["discounts"]
+    assert fen["fees"] > 0
+
+    async def counted() -> bool:
+        return not (await shop.core.statistics.report()).waiting
+
+    await shop.until(counted)
+    statistics = (await shop.core.statistics.report()).by_channel["alipay"]  # by the day of the order
+    assert (fen["gross"], fen["refunded"]) == (statistics.paid_fen, statistics.refunded_fen)
+
+    span = ("--from", str(shop.day), "--to", str(shop.day))
+    found = json.loads((await settlement(shop, *span, "--channel", "alipay", "--json")).out)
+    (one,), (all_,) = found["days"], found["by_channel"]
+    assert (found["complete"], one["net_fen"]) == (True, fen["net"])
+    assert one == all_ | {"day": str(shop.day), "state": "reconciled"}
+    path = f"/api/v1/admin/stats/settlement?start={shop.day}&end={shop.day}"
+    answer = await shop.http.get(path, headers=shop.bearer(role=Role.ADMIN))
+    assert answer.json()["data"]["days"][0]["net_fen"] == fen["net"]
+
+    await shop.plant(stranger=777)
+    await reconciled(shop)
+    ran = await settlement(shop)
+    seen = [row["state"] for row in csv.DictReader(ran.out.splitlines())]
+    assert (ran.code, seen) == (1, ["differences", "incomplete"])
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--from", "2026-11-02", "--to", "2026-11-01"), "end must"),
+        (("--from", "yesterday", "--to", "2026-11-01"), "--from yesterday"),
+        (("--from", "2026-11-01", "--to", "2026-11-01", "--channel", "paypal"), "--channel paypal"),
+    ],
+)
+async def test_days_that_can_not_be_exported_are_one_line(
+    shop: BilledShop, words: tuple[str, ...], why: str
+) -> None:
+    ran = await settlement(shop, *words)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert why in ran.err
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ VALUES = "test_values"
 SANDBOX = "test_leases"
 FEN = "test_money"
 STORIES = "property/test_shop"
+AFTER_SALES = "test_after_sales"
+REFUNDS = "service/test_refunds"
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,71 @@ FAULTS = (
         argument(
             "Settlement._send",
             "refund(refund=refund)",
-            "__import__('dataclasses').replace(refund, refund_sn=self.attempts.next_refund_sn())",
+            "__import__('dataclasses').replace(refund, out_refund_no=self.attempts.next_refund_sn())",
         ),
+    ),
+    fault(
+        "a refund sent twice under two numbers",
+        REFUNDS,
+        swap("RefundService.resend", "result is RefundResult.CLOSED", "True"),
+    ),
+    fault(
+        "a new number without asking the provider",
+        REFUNDS,
+        never("RefundService.resend", "result is RefundResult.UNKNOWN"),
+        swap("RefundService.resend", "result is RefundResult.CLOSED", "True"),
+    ),
+    fault(
+        "settled by hand what the provider paid",
+        REFUNDS,
+        never("RefundService.settle", "await self._ask(refund) is RefundResult.SUCCEEDED"),
+    ),
+    fault(
+        "a share rounded up twice",
+        AFTER_SALES,
+        swap(
+            "share_of_pieces", "line_fen * (taken + more) // nums", "-(-line_fen * more // nums) + taken_fen"
+        ),
+    ),
+    fault(
+        "stock returned for an amount",
+        AFTER_SALES,
+        swap("Refund.restocks", "bool(self.lines) and self.is_refunded", "self.is_refunded"),
+    ),
+    fault(
+        "stock of a return comes back twice",
+        AFTER_SALES,
+        never("Refund.restocks", "self.type is RefundType.RETURN"),
+    ),
+    fault(
+        "a second approval by the same admin",
+        AFTER_SALES,
+        never("after_sales:approve", "refund.approver == actor.user_id"),
+    ),
+    fault(
+        "the second admin alone approves more than the first",
+        AFTER_SALES,
+        never("after_sales:approve", "amount_fen > refund.amount_fen"),
+    ),
+    fault(
+        "the same goods asked for twice in one request",
+        REFUNDS,
+        swap("request_refund", "merge_lines(wish.lines)", "wish.lines"),
+    ),
+    fault(
+        "freight comes back with each part",
+        AFTER_SALES,
+        never("refund_amounts:amount", "not _sends_nothing(order, lines)"),
+    ),
+    fault(
+        "an approval by itself stands for two admins",
+        REFUNDS,
+        never("approve_by_itself", "rules.need_two(...)"),
+    ),
+    fault(
+        "a stranger's refund is shown",
+        REFUNDS,
+        never("RefundService.get", "refund.user != actor.buyer_id()"),
     ),
     fault(
         "a closed attempt never pays",

@@ -40,7 +40,7 @@ WALLET_FAULTS: tuple[Fault, ...] = (
         STORIES,
         never("_request_again", "isinstance(payment.action, Done)"),
     ),
-    fault("a lost refund is never asked for", STORIES, never("Settlement._refund", "again")),
+    fault("a lost refund is never asked for", STORIES, never("Settlement._refund", "tries > 0")),
     fault(
         "a rejected debit closes a paid attempt",
         INBOX,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import IO
 
 from shop_order.domain.bill import Bill, BillLine, Mismatch, day_at
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.ports import BillNotOut, Trade, TradeState
+from shop_order.domain.ports import BillNotOut, LinesRead, Trade, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
+from shop_order.gateway.payment.alipay.bill_file import bill_of
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.upkeep.reconcile import ReconciliationService
@@ -37,7 +40,7 @@ class Desk:
     def available(self) -> bool:
         return self.there
 
-    async def bill(self, day: date) -> Bill:
+    async def bill(self, day: date, read: LinesRead) -> Bill:
         self.asked.append(day)
         if self.fails:
             raise self.fails
@@ -45,8 +48,13 @@ class Desk:
             raise BillNotOut(day)
         return Bill(day, self.bills[day])
 
-    async def read(self, day: date, content: bytes) -> Bill:
+    async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         return Bill(day, [])
+
+
+def alipay_bill(content: bytes, day: date, seller_id: str) -> Bill:
+    """As read from a file with this content."""
+    return bill_of(io.BytesIO(content), day, seller_id, lambda _: None)
 
 
 async def attempt(world: World) -> Payment:
@@ -80,7 +88,21 @@ async def refunded_at(world: World, asked_ms: int, ended_ms: int) -> BillLine:
     assert await world.settlement.refund_due() == 1
     world.real_ms = real_ms
     (refund,) = (await world.store.orders.get(payment.order_sn)).refunds.values()
-    return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.refund_sn)
+    return BillLine(payment.payment_sn, f"T{payment.payment_sn}", fen, True, refund.out_refund_no)
+
+
+def reconciling(world: World, desk: Desk) -> ReconciliationService:
+    """The use case, which waits for no answer."""
+    return ReconciliationService(
+        store=world.store.reconciliations,
+        sources={ALIPAY: desk},
+        real_clock=world.real_now,
+        clock=world.clock,
+        fence=lambda: world.store.leases.fence("reconcile"),
+        warn=world.alert,
+        log=world.log,
+        settle_s=0.0,
+    )
 
 
 async def kinds(service: ReconciliationService, day: date) -> list[Mismatch]:

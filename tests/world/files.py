@@ -13,6 +13,7 @@ from pathlib import Path
 from shop_order.repository import schema
 from shop_order.script import migrations
 from shop_sandbox.alipay.keys import ensure_keys
+from shop_sandbox.wechat.keys import ensure_keys as ensure_wechat_keys
 
 _MEMORY = Path("/dev/shm")
 
@@ -52,6 +53,7 @@ def _keys() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="shop-keys-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     ensure_keys(folder)
+    ensure_wechat_keys(folder)
     return folder
 
 

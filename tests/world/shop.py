@@ -35,6 +35,7 @@ from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.auto_approve import AutoApproval
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
@@ -72,6 +73,7 @@ class World:
         self.numbers = OrderNumbers(self.real_now, lambda most: next(self.random) % most)
         self.next_numbers: list[str] = []
         self.alerts: list[tuple[str, dict[str, object]]] = []
+        self.logged: list[tuple[str, dict[str, object]]] = []
         self.lost: list[str] = []
         self.allowed = ["https://shop.example/done"]
         self.return_urls = ReturnUrls(lambda: self.allowed)
@@ -92,6 +94,10 @@ class World:
     def next_sn(self) -> str:
         """A fresh number, or the one the test put in line."""
         return self.next_numbers.pop() if self.next_numbers else self.numbers.order_sn()
+
+    def log(self, name: str, **about: object) -> None:
+        """Remember what the log would say."""
+        self.logged.append((name, about))
 
     def alert(self, name: str, **about: object) -> None:
         """Remember what the operator would see."""
@@ -129,6 +135,7 @@ class World:
             order_log=self.order_log,
             statistics=self.statistics,
             wallet_answers=self.wallet_answers,
+            settled_days=self.settled_days,
         )
 
     async def _stop(self) -> None:
@@ -237,6 +244,9 @@ class World:
         )
         self.statistics = Statistics(
             log=self.log_store, outbox=self.store.outbox, feed=self.store.feed, clock=self.clock
+        )
+        self.settled_days = SettledDays(
+            store=self.store.reconciliations, sources={}, real_clock=self.real_now
         )
 
     def placing_service(self) -> PlacingService:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import IO, Any
 
 from shop_order.domain.bill import Bill, BillLine
 from shop_order.domain.entity.payment import BridgeParameters, Done, Payment, PaymentAction, QrCode
@@ -24,6 +24,7 @@ from shop_order.domain.ports import (
     BillSource,
     BillUnusable,
     Device,
+    LinesRead,
     Notice,
     NoticeReply,
     NoticeRoute,
@@ -54,12 +55,12 @@ class ToyBills:
     def available(self) -> bool:
         return True
 
-    async def bill(self, day: date) -> Bill:
+    async def bill(self, day: date, read: LinesRead) -> Bill:
         raise BillNotOut(day)
 
-    async def read(self, day: date, content: bytes) -> Bill:
+    async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         try:
-            return Bill(day, [BillLine(**line) for line in json.loads(content)])
+            return Bill(day, [BillLine(**line) for line in json.load(file)])
         except (ValueError, TypeError) as wrong:
             raise BillUnusable("not a toy's bill") from wrong
 

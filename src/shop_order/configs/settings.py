@@ -126,14 +126,19 @@ class Channel(Section):
     required: ClassVar[tuple[str, ...]] = ()
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """The required settings, given the others."""
+        return self.required
+
+    @property
     def missing(self) -> list[str]:
-        """The required settings that are not set."""
-        return [name for name in self.required if not getattr(self, name)]
+        """The needed settings that are not set."""
+        return [name for name in self.needed if not getattr(self, name)]
 
     @property
     def is_off(self) -> bool:
         """Whether the channel is not offered to buyers."""
-        return bool(self.missing) and len(self.missing) == len(self.required)
+        return bool(self.missing) and len(self.missing) == len(self.needed)
 
 
 class HttpChannel(Channel):
@@ -145,14 +150,27 @@ class HttpChannel(Channel):
 
 
 class Alipay(HttpChannel):
-    """The Alipay channel."""
+    """The Alipay channel: by Alipay's public key or, once one of their files is set, by certificates."""
 
     required = ("app_id", "seller_id", "app_private_key_file", "public_key_file")
+    certificates: ClassVar[tuple[str, ...]] = ("app_cert_file", "alipay_cert_file", "root_cert_file")
 
     app_id: types.OptId
     seller_id: types.OptId
     app_private_key_file: types.OptText
     public_key_file: types.OptText
+    app_cert_file: types.OptText
+    alipay_cert_file: types.OptText
+    root_cert_file: types.OptText
+
+    @property
+    def by_certificates(self) -> bool:
+        """Whether Alipay's public key comes from its certificate."""
+        return any(getattr(self, name) for name in self.certificates)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return (*self.required[:-1], *self.certificates) if self.by_certificates else self.required
 
 
 class Pay(Section):

@@ -1,4 +1,4 @@
-"""RSA keys in the files that providers' tools write, not all of which `cryptography` can read.
+"""RSA keys and certificates in the files of providers' tools, not all of which `cryptography` can read.
 
 PEM or bare base64; PKCS#8 or PKCS#1, SubjectPublicKeyInfo or PKCS#1; with or without line breaks, CRLF,
 spaces, a byte order mark. Errors never contain any of the file.
@@ -65,6 +65,34 @@ def public_key(path: Path) -> RSAPublicKey:
     return key
 
 
+def certificates(path: Path) -> list[x509.Certificate]:
+    """Return the certificates in a file, PEM or one in DER; at least one. Raises BadKeyFile."""
+    content = read(path)
+    try:
+        if content[:1] == b"\x30":
+            return [x509.load_der_x509_certificate(content)]
+        return x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise BadKeyFile("contains no readable certificate") from None
+
+
+def certificate_key(certificate: x509.Certificate) -> RSAPublicKey:
+    """Return the public key in a certificate. Raises BadKeyFile."""
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, RSAPublicKey):
+        raise BadKeyFile("contains no RSA key")
+    _check_length(key)
+    return key
+
+
+def _check_length(key: RSAPrivateKey | RSAPublicKey) -> None:
+    if key.key_size < MIN_BITS:
+        raise BadKeyFile(f"contains a key of {key.key_size} bits: at least {MIN_BITS} are required")
+
+
 def _rsa_key(path: Path, key_type: Any) -> Any:
     is_private = key_type is RSAPrivateKey
     load, load_other = (_private, load_der_public_key) if is_private else (load_der_public_key, _private)
@@ -78,8 +106,7 @@ def _rsa_key(path: Path, key_type: Any) -> Any:
         raise BadKeyFile(_content(der, label))
     if not isinstance(key, key_type):
         raise BadKeyFile("contains no RSA key")
-    if key.key_size < MIN_BITS:
-        raise BadKeyFile(f"contains a key of {key.key_size} bits: at least {MIN_BITS} are required")
+    _check_length(key)
     return key
 
 

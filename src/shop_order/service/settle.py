@@ -22,7 +22,7 @@ from shop_order.domain.ports import (
     Trade,
     TradeState,
 )
-from shop_order.domain.status import DUE_REFUND, OrderStatus
+from shop_order.domain.status import DUE_REFUND, OrderStatus, RefundState
 from shop_order.service.alerts import Alert
 from shop_order.service.attempts import Attempts
 from shop_order.service.channels import Channels
@@ -132,12 +132,16 @@ class Settlement:
         await self.payments.postpone_refund(
             refund.refund_sn, self.clock() + backoff(REFUND_BACKOFF_MS, tries)
         )
-        known = await self._refund(refund, again=tries > 0)
+        known = await self._refund(refund, tries)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
-    async def _refund(self, refund: Refund, *, again: bool) -> bool:
-        """Send a refund if it is approved; return whether nothing is left to do for it."""
+    async def _refund(self, refund: Refund, tries: int) -> bool:
+        """Send a refund if it is approved; return whether nothing is left to do for it.
+
+        One that failed is only asked about, since a bill says that it did not; after the last of `tries` no
+        more.
+        """
         sn = refund.refund_sn
 
         def sent(order: Order) -> tuple[Payment, Refund]:
@@ -148,7 +152,8 @@ class Settlement:
             after_sales.succeeded(order, sn, self.clock())
 
         _, (payment, refund) = await self.orders.change(refund.order_sn, sent)
-        if refund.state not in DUE_REFUND:
+        asks_only = refund.state is RefundState.FAILED
+        if refund.state not in DUE_REFUND and not asks_only:
             return True
         try:
             result = await self._send(payment, refund)
@@ -156,6 +161,9 @@ class Settlement:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
             await self.orders.change(refund.order_sn, succeeded)
+        elif asks_only and (tries >= len(REFUND_BACKOFF_MS) - 1 or result in FAILURES):
+            await self.payments.stop_refund(sn)
+            return True
         elif failure := FAILURES.get(result):
             self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn, failure=failure)
             asked = refund.out_refund_no
@@ -163,12 +171,14 @@ class Settlement:
                 refund.order_sn,
                 lambda order: after_sales.failed(order, sn, self.clock(), failure=failure, asked=asked),
             )
-        elif again:
+        elif tries > 0:
             await self._request_again(payment, REFUND_SENT, refund.out_refund_no)
         return result is RefundResult.SUCCEEDED or result in FAILURES
 
     async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
         channel = self.channels.get(payment.payment_type)
+        if refund.state is RefundState.FAILED:
+            return await channel.query_refund(refund)
         result = await channel.refund(payment, refund=refund)
         if result in (RefundResult.PROCESSING, RefundResult.CLOSED):  # a new number needs a query first
             result = await channel.query_refund(refund)

@@ -13,6 +13,7 @@ from shop_order.service.place import PlacingService
 from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.upkeep.orderlog import OrderLogService
+from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.wallet import WalletAnswers
 
@@ -32,3 +33,4 @@ class UseCases:
     order_log: OrderLogService
     statistics: Statistics
     wallet_answers: WalletAnswers
+    settled_days: SettledDays

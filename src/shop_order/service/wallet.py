@@ -100,9 +100,8 @@ def _succeed(order: Order, refund: Refund, now_ms: int) -> None:
     """Record the refund, also if the wallet refused it before. Raises AmountMismatch."""
     if refund.state is RefundState.SUCCEEDED:
         return
-    if refund.state is RefundState.FAILED:
-        refund = after_sales.send_again(order, refund.refund_sn, SYSTEM, now_ms)
-    _require_sent(refund)
+    if refund.state is not RefundState.FAILED:
+        _require_sent(refund)
     after_sales.succeeded(order, refund.refund_sn, now_ms)
 
 

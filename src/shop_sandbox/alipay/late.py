@@ -1,32 +1,21 @@
-"""Buyers who pay late: they wait until their trade has expired or the merchant has asked to close it.
+"""When a trade is late at Alipay: after its time limit, or when the merchant closed it or tried to.
 
-The simulator can't see the Shop's test clock, but it sees the Shop close a trade, even one that no buyer has
-started (the provider then answers that there is no such trade, and a buyer can still pay).
+The Shop's wish to close a trade that no buyer has started counts too: the provider then answers that there is
+no such trade, and a buyer can still pay.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 
-from shop_sandbox.alipay.requests import Refused
 from shop_sandbox.database import Database
+from shop_sandbox.payments import late
 
-# The merchant scans for expired orders every 5 s: by then it has cancelled this one.
-LATE_PAYMENT_DELAY_MS = 10_000
-IDLE_S = 1.0
-BATCH = 16
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS late (
-  out_trade_no TEXT PRIMARY KEY REFERENCES session (out_trade_no)
-);
+SCHEMA = f"""
+{late.SCHEMA}
 CREATE TABLE IF NOT EXISTS given_up (
   out_trade_no TEXT PRIMARY KEY REFERENCES session (out_trade_no),
   asked_ms INTEGER NOT NULL
 );
 """
-# When a trade expired: at its time limit, or when the merchant closed it or tried to.
 _EXPIRY = (
     "SELECT min(s.expire_ms, coalesce(g.asked_ms, s.expire_ms),"
     " CASE WHEN t.status = 'TRADE_CLOSED' AND t.paid_ms = 0 THEN t.closed_ms ELSE s.expire_ms END)"
@@ -34,79 +23,16 @@ _EXPIRY = (
     " WHERE s.out_trade_no = "
 )
 
-logger = logging.getLogger("shop_sandbox.alipay.late")
 
-
-class LateBuyers:
-    """The buyers who wait to pay late; they survive a restart."""
+class LateBuyers(late.LateBuyers):
+    """The buyers of Alipay who pay late."""
 
     def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
-        self._database = database
-        self._clock_ms = clock_ms
-        self._wake = asyncio.Event()
-
-    async def is_expired(self, out_trade_no: str) -> bool:
-        """Whether a payment made now would be late."""
-        return await self._expiry_ms(out_trade_no) <= self._clock_ms()
-
-    async def is_waiting(self, out_trade_no: str) -> bool:
-        """Whether the buyer is waiting to pay late."""
-        select = "SELECT 1 FROM late WHERE out_trade_no = ?"
-        return bool(await self._database.run(lambda one: one.execute(select, (out_trade_no,)).fetchone()))
-
-    async def wait(self, out_trade_no: str) -> None:
-        """Let the buyer pay once the trade has expired. Idempotent."""
-        insert = "INSERT OR IGNORE INTO late VALUES (?)"
-        await self._database.run(lambda one: one.execute(insert, (out_trade_no,)))
-        self._wake.set()
+        super().__init__(database, clock_ms, _EXPIRY)
 
     async def close_requested(self, out_trade_no: str) -> None:
         """Record that the merchant asked to close a trade. Idempotent; ignores unknown numbers."""
         insert = "INSERT OR IGNORE INTO given_up SELECT out_trade_no, ? FROM session WHERE out_trade_no = ?"
         values = (self._clock_ms(), out_trade_no)
         await self._database.run(lambda one: one.execute(insert, values))
-        self._wake.set()
-
-    @contextlib.asynccontextmanager
-    async def running(self, pay: Callable[[str], Awaitable[object]]) -> AsyncIterator[None]:
-        """Call `pay` for each waiting buyer whose trade has expired, while the block runs."""
-        task = asyncio.create_task(self._run(pay), name="alipay-late")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _run(self, pay: Callable[[str], Awaitable[object]]) -> None:
-        while True:
-            self._wake.clear()
-            waiting = True
-            try:
-                waiting = await self._pay_due(pay)
-            except Exception:
-                logger.exception("a late payment failed")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_S if waiting else None):
-                    await self._wake.wait()
-
-    async def _pay_due(self, pay: Callable[[str], Awaitable[object]]) -> bool:
-        """Pay what is due. Returns whether buyers are still waiting."""
-        expiry = f"({_EXPIRY} l.out_trade_no) AS expiry_ms"
-        select = f"SELECT out_trade_no, {expiry} FROM late l ORDER BY expiry_ms LIMIT ?"
-        rows = await self._database.run(lambda one: one.execute(select, (BATCH,)).fetchall())
-        due_ms = self._clock_ms() - LATE_PAYMENT_DELAY_MS
-        due = [out_trade_no for out_trade_no, expiry_ms in rows if expiry_ms <= due_ms]
-        for out_trade_no in due:
-            with contextlib.suppress(Refused):  # paid meanwhile
-                await pay(out_trade_no)
-            await self._forget(out_trade_no)
-        return len(due) < len(rows) or len(rows) == BATCH
-
-    async def _forget(self, out_trade_no: str) -> None:
-        delete = "DELETE FROM late WHERE out_trade_no = ?"
-        await self._database.run(lambda one: one.execute(delete, (out_trade_no,)))
-
-    async def _expiry_ms(self, out_trade_no: str) -> int:
-        rows = await self._database.run(lambda one: one.execute(f"{_EXPIRY} ?", (out_trade_no,)).fetchone())
-        return int(rows[0]) if rows else 0
+        self.look()

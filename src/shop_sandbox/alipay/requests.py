@@ -1,6 +1,5 @@
 """Parses calls of the gateway as strictly as the provider does: the signature first, then every field."""
 
-import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -8,29 +7,36 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from shop_sandbox.alipay import fields, signing
-from shop_sandbox.alipay.keys import APP_ID
+from shop_sandbox.alipay.certificates import DOWNLOAD
+from shop_sandbox.alipay.keys import APP_ID, Keys
+from shop_sandbox.payments.calls import CallRefused, is_local_url, order_ref
 
 PAGE_PAY = "alipay.trade.page.pay"
 WAP_PAY = "alipay.trade.wap.pay"
+APP_PAY = "alipay.trade.app.pay"
+PRECREATE = "alipay.trade.precreate"
 QUERY = "alipay.trade.query"
 CLOSE = "alipay.trade.close"
 REFUND = "alipay.trade.refund"
 REFUND_QUERY = "alipay.trade.fastpay.refund.query"
 BILL = "alipay.data.dataservice.bill.downloadurl.query"
-PRODUCT_CODES = {PAGE_PAY: "FAST_INSTANT_TRADE_PAY", WAP_PAY: "QUICK_WAP_PAY"}
-METHODS = frozenset({*PRODUCT_CODES, QUERY, CLOSE, REFUND, REFUND_QUERY, BILL})
+PRODUCT_CODES = {
+    PAGE_PAY: "FAST_INSTANT_TRADE_PAY",
+    WAP_PAY: "QUICK_WAP_PAY",
+    APP_PAY: "QUICK_MSECURITY_PAY",  # Alipay's app gets this call from the shop's app
+    PRECREATE: "FACE_TO_FACE_PAYMENT",
+}
+PAGES = frozenset(PRODUCT_CODES) - {PRECREATE}
+METHODS = frozenset({*PRODUCT_CODES, QUERY, CLOSE, REFUND, REFUND_QUERY, BILL, DOWNLOAD})
 
 DEFAULT_EXPIRY_MS = 15 * 24 * 3_600_000
 _NUMBER = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _EXPRESS = re.compile(r"([1-9][0-9]{0,4})([mhd])", re.ASCII)
-_ORDER_SN = re.compile(r"(?<![0-9PR])[0-9]{27}(?![0-9])", re.ASCII)
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-class Refused(Exception):
+class Refused(CallRefused):
     """The call is refused with the provider's `code`, `msg`, `sub_code` and `sub_msg`."""
 
     def __init__(
@@ -72,13 +78,9 @@ def unique_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
-def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
+def verify(call: Mapping[str, str], keys: Keys) -> str:
     """Verify the common parameters and the signature, and return the method. Raises Refused."""
-    method = call.get("method", "")
-    if not method:
-        raise Refused("isv.missing-method", "缺少方法名参数", code="40001", msg="Missing Required Arguments")
-    if method not in METHODS:
-        raise invalid("isv.invalid-method", "不存在的方法名")
+    method = _method(call)
     if call.get("app_id") != APP_ID:
         raise invalid("isv.invalid-app-id", "无效的AppID参数")
     if call.get("sign_type") != "RSA2":
@@ -90,7 +92,10 @@ def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
         raise invalid("isv.invalid-charset", "字符集错误") from None
     if not call.get("sign"):
         raise Refused("isv.missing-signature", "缺少签名参数", code="40001", msg="Missing Required Arguments")
-    if not signing.verify(merchant, signing.request_text(call), call["sign"], charset):
+    numbers = {name: call.get(name) for name in keys.certificates.merchant_numbers}
+    if by_certificates(call) and numbers != keys.certificates.merchant_numbers:
+        raise invalid("isv.invalid-cert-sn", "证书序列号错误")
+    if not signing.verify(keys.merchant, signing.request_text(call), call["sign"], charset):
         raise invalid("isv.invalid-signature", "验签出错，请检查签名字符串、密钥与字符集")
     if call.get("version") != "1.0":
         raise invalid("isv.invalid-version", "无效的版本")
@@ -101,6 +106,19 @@ def verify(call: Mapping[str, str], merchant: rsa.RSAPublicKey) -> str:
     except ValueError:
         raise invalid("isv.invalid-timestamp", "非法的时间戳参数") from None
     return method
+
+
+def _method(call: Mapping[str, str]) -> str:
+    if not (method := call.get("method", "")):
+        raise Refused("isv.missing-method", "缺少方法名参数", code="40001", msg="Missing Required Arguments")
+    if method not in METHODS:
+        raise invalid("isv.invalid-method", "不存在的方法名")
+    return method
+
+
+def by_certificates(call: Mapping[str, str]) -> bool:
+    """Whether the merchant calls in certificate mode."""
+    return "app_cert_sn" in call or "alipay_root_cert_sn" in call
 
 
 def biz_content(call: Mapping[str, str]) -> dict[str, Any]:
@@ -115,9 +133,10 @@ def biz_content(call: Mapping[str, str]) -> dict[str, Any]:
 
 
 def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest:
-    """The session that a verified page or wap payment call requests. Raises Refused."""
+    """The session that a verified payment call requests. Raises Refused."""
     biz = biz_content(call)
-    if biz.get("product_code") != PRODUCT_CODES[method]:
+    optional = PRODUCT_CODES[method] if method in (APP_PAY, PRECREATE) else None
+    if biz.get("product_code", optional) != PRODUCT_CODES[method]:
         raise _invalid_parameter(f"product_code 必须为 {PRODUCT_CODES[method]}")
     try:
         amount_fen = fields.parse_yuan(biz.get("total_amount"))
@@ -147,7 +166,7 @@ def pay_request(method: str, call: Mapping[str, str], now_ms: int) -> PayRequest
         notify_url=notify_url,
         return_url=return_url,
         expire_ms=_expiry(biz, now_ms),
-        order_ref=_order_ref(passback, body, subject, return_url),
+        order_ref=order_ref(passback, body, subject, return_url),
         quit_url=quit_url,
     )
 
@@ -164,14 +183,7 @@ def merchant_number(biz: Mapping[str, Any], name: str, *, required: bool = True)
 
 def check_notify_url(url: str) -> None:
     """Allow only loopback addresses, so that notices stay on this machine. Raises Refused."""
-    if not url:
-        return
-    parts = urlsplit(url)
-    try:
-        local = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        local = False
-    if len(url) > 256 or parts.scheme not in ("http", "https") or not local:
+    if url and not is_local_url(url):
         raise _invalid_parameter("notify_url 须为本机（loopback）的 http 或 https 地址")
 
 
@@ -201,7 +213,3 @@ def _expiry(biz: Mapping[str, Any], now_ms: int) -> int:
     if not 0 < span_ms <= DEFAULT_EXPIRY_MS:
         raise _invalid_parameter("timeout_express 取值 1m 至 15d")
     return now_ms + span_ms
-
-
-def _order_ref(*texts: str) -> str:
-    return next((match[0] for text in texts if (match := _ORDER_SN.search(text))), "")

@@ -1,6 +1,6 @@
 """The simulator's HTTP routes: the gateway, the cashier's pages, and the API for tests and the demo."""
 
-from datetime import date
+from contextlib import suppress
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
@@ -10,15 +10,19 @@ from starlette.routing import Route
 
 from shop_sandbox.alipay import content, fields, pages, requests, signing
 from shop_sandbox.alipay.bills import Bills
-from shop_sandbox.alipay.gateway import Gateway, GatewayDown
+from shop_sandbox.alipay.certificates import number_of
+from shop_sandbox.alipay.gateway import Gateway
 from shop_sandbox.alipay.keys import Keys
-from shop_sandbox.alipay.notices import Notice, Notices
+from shop_sandbox.alipay.notices import SignedForms
 from shop_sandbox.alipay.pages import View
-from shop_sandbox.alipay.requests import PRODUCT_CODES, PayRequest, Refused
+from shop_sandbox.alipay.requests import PAGES, PayRequest, Refused
 from shop_sandbox.alipay.simulator import ACTIONS, Simulator
 from shop_sandbox.alipay.trades import Trade, Trades
 from shop_sandbox.http import bounded_body, json_body
 from shop_sandbox.page import language_of, wants_page
+from shop_sandbox.payments import operating
+from shop_sandbox.payments.calls import GatewayDown
+from shop_sandbox.payments.notices import Notice, Notices
 
 MAX_PARAMETERS = 100
 
@@ -30,6 +34,7 @@ class AlipayPages:
         self,
         trades: Trades,
         notices: Notices,
+        forms: SignedForms,
         bills: Bills,
         gateway: Gateway,
         simulator: Simulator,
@@ -37,6 +42,7 @@ class AlipayPages:
     ) -> None:
         self._trades = trades
         self._notices = notices
+        self._forms = forms
         self._bills = bills
         self._gateway = gateway
         self._simulator = simulator
@@ -47,11 +53,13 @@ class AlipayPages:
         cashier = "/alipay/cashier/{out_trade_no}"
         return [
             Route("/alipay/gateway.do", self.gateway, methods=["GET", "POST"]),
+            Route("/alipay/qr/{out_trade_no}", self.scan),
             Route(cashier, self.cashier),
             Route(cashier + "/{action}", self.press, methods=["POST"]),
-            Route(cashier + "/{action}", self.pressed),
+            Route(cashier + "/{action}", operating.pressed),
             Route("/alipay/sim", self.list_sessions),
             Route("/alipay/sim/faults", self.plant_fault, methods=["POST"]),
+            Route("/alipay/sim/certificate", self.renew_certificate, methods=["POST"]),
             Route("/alipay/sim/charset", self.set_charset, methods=["POST"]),
             Route("/alipay/bill", self.bill),
             Route("/alipay/sim/bills/{day}", self.show_bill),
@@ -61,25 +69,26 @@ class AlipayPages:
         ]
 
     async def gateway(self, request: Request) -> Response:
-        """`gateway.do`: a page for page and wap payments, otherwise signed JSON.
+        """`gateway.do`: a page for page, wap and app payments, otherwise signed JSON.
 
         Parameters come from the query, the form or both. The charset of call and answer is the one named in
         the URL; GBK if none is.
         """
         method = request.query_params.get("method", "")
-        charset = signing.GBK
+        charset, by_certificates = signing.GBK, False
         try:
             charset = _charset(request)
             call = requests.unique_parameters(await _pairs(request, signing.codec(charset)))
             method = call.get("method", "")
-            requests.verify(call, self._keys.merchant)
-            if method in PRODUCT_CODES:
+            by_certificates = requests.by_certificates(call)
+            requests.verify(call, self._keys)
+            if method in PAGES:
                 session = requests.pay_request(method, call, self._simulator.now_ms())
                 await self._trades.open(session)
                 return await self._page(request, session)
-            answer = await self._gateway.call(method, requests.biz_content(call), str(request.base_url))
+            answer = await self._gateway.call(method, call, str(request.base_url))
         except Refused as refused:
-            if method in PRODUCT_CODES:
+            if method in PAGES:
                 page = pages.error(refused, language_of(request), 400)
                 page.headers["x-alipay-sub-code"] = refused.sub_code
                 return page
@@ -87,7 +96,7 @@ class AlipayPages:
         except GatewayDown as down:
             return Response(status_code=down.status)
         charset = self._gateway.charset or charset
-        signed = self._gateway.sign_answer(method, answer, charset)
+        signed = self._gateway.sign_answer(method, answer, charset, certificate=by_certificates)
         return Response(signed, headers={"content-type": f"text/html;charset={charset}"})
 
     async def cashier(self, request: Request) -> Response:
@@ -97,6 +106,13 @@ class AlipayPages:
         except Refused as refused:
             return pages.error(refused, language_of(request), 404)
         return await self._page(request, session)
+
+    async def scan(self, request: Request) -> Response:
+        """The address in a QR code: the buyer scans it, and gets the cashier page."""
+        out_trade_no = request.path_params["out_trade_no"]
+        with suppress(Refused):  # unknown, or over: the cashier page says so
+            await self._trades.begin(out_trade_no)
+        return RedirectResponse(f"/alipay/cashier/{out_trade_no}", 303, {"cache-control": "no-store"})
 
     async def press(self, request: Request) -> Response:
         """A button was pressed: redirect to the merchant after a payment, otherwise to the cashier."""
@@ -114,20 +130,11 @@ class AlipayPages:
             target = self._return_to(session, await self._trades.trade(out_trade_no)) or target
         return RedirectResponse(target, 303, {"cache-control": "no-store"})
 
-    async def pressed(self, request: Request) -> Response:
-        """Redirect a reload of a button's answer to the cashier page."""
-        return RedirectResponse(f"/alipay/cashier/{request.path_params['out_trade_no']}", 303)
-
     async def list_sessions(self, request: Request) -> Response:
         """The newest trades: a page for browsers, JSON for programs."""
         if wants_page(request):
             return pages.listing(await self._trades.sessions_with_trades(), language_of(request))
-        return JSONResponse(
-            [
-                {"out_trade_no": one.out_trade_no, "order_ref": one.order_ref, "amount_fen": one.amount_fen}
-                for one in await self._trades.sessions()
-            ]
-        )
+        return operating.listing(await self._trades.sessions())
 
     async def state(self, request: Request) -> Response:
         """The session, trade, refunds and notices of a payment as JSON; 404 if there is none."""
@@ -142,9 +149,7 @@ class AlipayPages:
 
         `?notice=0` pays without a notice. `status` and `body` are the merchant's answer to the last notice.
         """
-        out_trade_no, action = request.path_params["out_trade_no"], request.path_params["action"]
-        if action not in ACTIONS:
-            raise HTTPException(404, f"actions: {', '.join(ACTIONS)}")
+        out_trade_no, action = operating.wanted_action(request, ACTIONS)
         notice = request.query_params.get("notice", "1") != "0"
         try:
             sent = await self._simulator.act(out_trade_no, action, notice=notice)
@@ -152,31 +157,27 @@ class AlipayPages:
             status = 404 if refused.sub_code == "ACQ.TRADE_NOT_EXIST" else 409
             return JSONResponse({"error": refused.sub_code, "message": refused.sub_msg}, status)
         state = await self._state(await self._trades.session(out_trade_no))
-        last: dict[str, object] = {"status": sent[-1].status, "body": sent[-1].answer} if sent else {}
-        return JSONResponse({**state, **last, "sent": [one.as_json() for one in sent]})
+        return operating.acted(state, sent, self._notices)
 
     async def plant_fault(self, request: Request) -> Response:
         """Plant a fault: `{"method": "alipay.trade.refund", "fault": "lost", "times": 1}`; 400."""
-        wanted = await json_body(request)
-        try:
-            self._gateway.plant_fault(
-                str(wanted.get("method")), str(wanted.get("fault")), int(wanted.get("times", 1))
-            )
-        except (TypeError, ValueError) as error:
-            raise HTTPException(400, str(error)) from None
-        return JSONResponse({"planted": wanted})
+        return await operating.plant_fault(request, lambda _: self._gateway.faults)
+
+    async def renew_certificate(self, request: Request) -> Response:
+        """Take a new key with a new certificate, as the provider does before the old one expires."""
+        return JSONResponse({"alipay_cert_sn": number_of(self._keys.renew())})
 
     async def set_charset(self, request: Request) -> Response:
         """Set charsets: `{"notices": "GBK", "answers": "GBK"}`; `""` for answers is the caller's; 400."""
         wanted = await json_body(request)
-        notices, answers = wanted.get("notices", self._notices.charset), wanted.get("answers", "")
+        notices, answers = wanted.get("notices", self._forms.charset), wanted.get("answers", "")
         try:
             signing.codec(str(notices))
             signing.codec(str(answers) or signing.UTF8)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
-        self._notices.charset, self._gateway.charset = str(notices), str(answers)
-        return JSONResponse({"notices": self._notices.charset, "answers": self._gateway.charset})
+        self._forms.charset, self._gateway.charset = str(notices), str(answers)
+        return JSONResponse({"notices": self._forms.charset, "answers": self._gateway.charset})
 
     async def bill(self, request: Request) -> Response:
         """The file behind a download URL of a bill; 404 once it has expired."""
@@ -187,16 +188,11 @@ class AlipayPages:
 
     async def show_bill(self, request: Request) -> Response:
         """The bill of a day, as a merchant would download it by hand; 400."""
-        return Response(await self._bills.archive(_day(request)), media_type="application/zip")
+        return Response(await self._bills.archive(operating.bill_day(request)), media_type="application/zip")
 
     async def plant_bill(self, request: Request) -> Response:
-        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `Bills.plant`; 400."""
-        change = await json_body(request)
-        try:
-            self._bills.plant(_day(request), change)
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        return JSONResponse({"planted": change})
+        """Change a bill: `{"out": true}`, `{"missing": "P…"}` or others of `PublishedBills.plant`; 400."""
+        return await operating.plant_bill(request, self._bills.published)
 
     async def _page(self, request: Request, session: PayRequest, refused: Refused | None = None) -> Response:
         trade = await self._trades.trade(session.out_trade_no)
@@ -238,15 +234,8 @@ class AlipayPages:
                 {"out_request_no": one.out_request_no, "amount_fen": one.amount_fen}
                 for one in await self._trades.refunds(session.out_trade_no)
             ],
-            "notices": [one.as_json() for one in notices],
+            "notices": [self._notices.as_json(one) for one in notices],
         }
-
-
-def _day(request: Request) -> date:
-    try:
-        return date.fromisoformat(request.path_params["day"])
-    except ValueError:
-        raise HTTPException(400, "a day must be YYYY-MM-DD") from None
 
 
 def _charset(request: Request) -> str:

@@ -1,13 +1,14 @@
 """RSA2 signatures: RSA with SHA-256 (PKCS#1 v1.5), base64, over `key=value` sorted by key, joined by `&`."""
 
-import base64
-import binascii
+import re
 from collections.abc import Mapping
+from urllib.parse import quote_plus
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from shop_sandbox.payments import rsa_signing
+
+_RUN = re.compile(r"[\x00-\x7f]+|[^\x00-\x7f]+")  # of ASCII, or of other characters
 GBK, UTF8 = "GBK", "utf-8"
 _CODECS = {"utf-8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "gb18030": "gb18030"}
 
@@ -22,8 +23,29 @@ def notice_text(parameters: Mapping[str, str]) -> str:
     return _signed_text(parameters, {"sign", "sign_type"})
 
 
+def written(text: str, charset: str) -> bytes:
+    """The text as a Java program writes it: `?` for what the charset lacks. Raises ValueError."""
+    codec(charset)
+    return text.encode(charset, errors="replace")
+
+
+def form(fields: Mapping[str, str], charset: str) -> bytes:
+    """The form as Java's URLEncoder writes it: every byte of a non-ASCII character as %XX."""
+    return "&".join(
+        f"{_escaped(key, charset)}={_escaped(value, charset)}" for key, value in fields.items()
+    ).encode()
+
+
+def _escaped(text: str, charset: str) -> str:
+    parts = _RUN.findall(text)
+    return "".join(
+        quote_plus(one) if one.isascii() else "".join(f"%{byte:02X}" for byte in written(one, charset))
+        for one in parts
+    )
+
+
 def codec(charset: str) -> str:
-    """Python's codec for one of the provider's charsets. Raises ValueError."""
+    """Python's codec to read one of the provider's charsets. Raises ValueError."""
     if charset.lower() not in _CODECS:
         raise ValueError(f"charset must be one of {', '.join(_CODECS)}")
     return _CODECS[charset.lower()]
@@ -31,18 +53,16 @@ def codec(charset: str) -> str:
 
 def sign(key: rsa.RSAPrivateKey, text: str, charset: str = UTF8) -> str:
     """The base64 signature of the text in this charset."""
-    raw = text.encode(codec(charset))
-    return base64.b64encode(key.sign(raw, padding.PKCS1v15(), hashes.SHA256())).decode()
+    return rsa_signing.sign(key, written(text, charset))
 
 
 def verify(key: rsa.RSAPublicKey, text: str, signature: str, charset: str = UTF8) -> bool:
     """Whether the base64 signature is valid for the text in this charset; SHA-256 only."""
     try:
-        raw = base64.b64decode(signature, validate=True)
-        key.verify(raw, text.encode(codec(charset)), padding.PKCS1v15(), hashes.SHA256())
-    except (InvalidSignature, binascii.Error, ValueError):
+        raw = text.encode(codec(charset))
+    except ValueError:
         return False
-    return True
+    return rsa_signing.verify(key, raw, signature)
 
 
 def _signed_text(parameters: Mapping[str, str], excluded: set[str]) -> str:

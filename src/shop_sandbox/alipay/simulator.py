@@ -1,13 +1,13 @@
 """The actions of buyer, provider and attacker: the cashier's buttons and the tests' API."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from shop_sandbox.alipay import content, fields
 from shop_sandbox.alipay.late import LateBuyers
-from shop_sandbox.alipay.notices import Notice, Notices
 from shop_sandbox.alipay.requests import PayRequest, Refused
 from shop_sandbox.alipay.trades import CLOSED, Refund, Trade, Trades, trade_not_found
+from shop_sandbox.payments.late import Choices
+from shop_sandbox.payments.notices import Notice, Notices
 
 ACTIONS = (
     "pay",
@@ -21,19 +21,8 @@ ACTIONS = (
     "refund_notice",
     "close_notice",
     "scan",
+    "finish",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The actions that a trade allows now.
-
-    `late`: a payment made now would be late. `waits`: the buyer is waiting for that.
-    """
-
-    actions: tuple[str, ...]
-    late: bool
-    waits: bool
 
 
 class Simulator:
@@ -48,6 +37,7 @@ class Simulator:
     forge_*: send a forged notice, with a wrong amount, seller, app or signature; the trade does not change.
     refund_notice: send the notice of the last refund; if there is none, claim a refund of half the amount.
     close_notice: send TRADE_CLOSED, whatever the state.
+    finish: the time limit of refunds has passed: a paid trade can't be refunded any more.
     """
 
     def __init__(
@@ -73,6 +63,9 @@ class Simulator:
             case "scan":
                 await self._trades.begin(out_trade_no)
                 return []
+            case "finish":
+                await self._trades.finish(out_trade_no)
+                return []
             case "notify_again":
                 return await self._notify_again(session)
             case "forge_amount" | "forge_seller" | "forge_app" | "forge_sign":
@@ -89,16 +82,13 @@ class Simulator:
         trade = await self._trades.trade(number)
         paid = trade is not None and trade.paid_ms > 0
         closed = session.expire_ms <= self._clock_ms() or (trade is not None and trade.status == CLOSED)
-        late, waits = await self._late.is_expired(number), not paid and await self._late.is_waiting(number)
         possible = {
-            "pay": not paid and not closed,
-            "pay_late": not paid and (late or not waits),
             "pay_twice": has_notify_url or await self._trades.unpaid_sibling(session) is not None,
             "notify_again": has_notify_url and paid,
             "forge_amount": has_notify_url,
             "forge_sign": has_notify_url,
         }
-        return Choices(tuple(action for action, can in possible.items() if can), late, waits)
+        return await self._late.choices(number, paid=paid, closed=closed, possible=possible)
 
     async def press(self, out_trade_no: str, action: str) -> None:
         """Handle a button: like `act`, but late payments wait until the trade has expired. Raises Refused."""
@@ -148,7 +138,10 @@ class Simulator:
         self._check_url(session)
         return [
             await self._notices.send_forged(
-                session.out_trade_no, session.notify_url, forged, bad_signature=action == "forge_sign"
+                session.out_trade_no,
+                session.notify_url,
+                forged,
+                forgery="sign" if action == "forge_sign" else "",
             )
         ]
 

@@ -9,6 +9,7 @@ from shop_sandbox.alipay.requests import PayRequest, Refused
 from shop_sandbox.database import Database
 
 WAIT, SUCCESS, CLOSED = "WAIT_BUYER_PAY", "TRADE_SUCCESS", "TRADE_CLOSED"
+FINISHED = "TRADE_FINISHED"  # paid, and past the time limit of refunds
 MAX_LISTED = 100
 
 SCHEMA = """
@@ -175,6 +176,18 @@ class Trades:
 
         return await self._database.run(act)
 
+    async def finish(self, out_trade_no: str) -> None:
+        """End the time in which a paid trade can be refunded. Raises Refused."""
+        now_ms = self._clock_ms()
+
+        def act(connection: sqlite3.Connection) -> None:
+            trade = _trade(connection, out_trade_no, now_ms)
+            if trade is None or trade.status != SUCCESS:
+                raise Refused("ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
+            _update(connection, replace(trade, status=FINISHED))
+
+        await self._database.run(act)
+
     async def refund(self, trade: Trade, out_request_no: str, amount_fen: int) -> Refund:
         """Refund once per out_request_no, at most the amount paid. Raises Refused."""
         now_ms = self._clock_ms()
@@ -195,6 +208,8 @@ class Trades:
                     if one.amount_fen != amount_fen:
                         raise Refused("ACQ.DISCORDANT_REPEAT_REQUEST", "请求信息不一致")
                     return replace(one, total_fen=total_fen)
+            if current.status == FINISHED:
+                raise Refused("ACQ.TRADE_HAS_FINISHED", "交易已完结")
             if total_fen + amount_fen > session.amount_fen:
                 raise Refused("ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "退款金额超限")
             connection.execute(

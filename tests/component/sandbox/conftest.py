@@ -10,7 +10,9 @@ import pytest
 from shop_sandbox.alipay.keys import ensure_keys
 from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
+from shop_sandbox.wechat.keys import ensure_keys as ensure_wechat_keys
 from tests.component.sandbox.partners import Merchant, merchant_of
+from tests.component.sandbox.wechat_merchant import WechatMerchant, wechat_merchant_of
 
 
 class Clock:
@@ -28,6 +30,7 @@ def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One set of keys for the run: making them costs more than a test."""
     folder = tmp_path_factory.mktemp("keys")
     ensure_keys(folder)
+    ensure_wechat_keys(folder)
     return folder
 
 
@@ -46,6 +49,7 @@ def settings(tmp_path: Path, keys_dir: Path) -> SandboxSettings:
         order="127.0.0.1:1",
         notice_scale=1 / 12_000,  # 4 minutes are 20 ms
         check_interval_s=0.05,
+        refund_s=0.02,
     )
 
 
@@ -64,4 +68,10 @@ async def channel(sandbox: Sandbox) -> AsyncIterator[grpc.aio.Channel]:
 @pytest.fixture
 async def merchant(sandbox: Sandbox) -> AsyncIterator[Merchant]:
     async with merchant_of(sandbox) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def wechat(sandbox: Sandbox) -> AsyncIterator[WechatMerchant]:
+    async with wechat_merchant_of(sandbox) as opened:
         yield opened

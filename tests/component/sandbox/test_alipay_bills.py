@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from shop_order.domain.bill import Bill, day_at, first_ms
-from shop_order.gateway.payment.alipay.bill_file import bill_of
 from tests.component.sandbox.conftest import Clock
 from tests.component.sandbox.partners import Merchant
+from tests.world.bills import alipay_bill
 
 BILL = "alipay.data.dataservice.bill.downloadurl.query"
 SELLER = "2088000000000001"
@@ -32,7 +32,7 @@ async def asked(merchant: Merchant, day: object, kind: str = "trade") -> dict[st
 async def seen(merchant: Merchant, day: date) -> Bill:
     """As fetched from the provider's site."""
     answer = await merchant.client.get(f"{merchant.base}/sim/bills/{day}")
-    return bill_of(answer.content, day, SELLER)
+    return alipay_bill(answer.content, day, SELLER)
 
 
 async def planted(merchant: Merchant, day: object, change: object) -> int:
@@ -61,7 +61,7 @@ async def test_a_bill_that_is_not_out_or_would_be_empty_does_not_exist(
     assert (await asked(merchant, day))["sub_code"] == "isp.bill_not_exist"
     clock.ahead_ms += 22 * HOUR_MS
     address = (await asked(merchant, day))["bill_download_url"]
-    assert bill_of((await merchant.client.get(address)).content, day, SELLER).lines
+    assert alipay_bill((await merchant.client.get(address)).content, day, SELLER).lines
     assert (await asked(merchant, day - timedelta(days=1)))["sub_code"] == "isp.bill_not_exist"
     assert (await merchant.client.get(address + "x")).status_code == 404
     for wrong, kind in (("2026-13-01", "trade"), ("yesterday", "trade"), (str(day), "signcustomer")):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shop_order.configs import load
 from shop_order.domain.entity.payment import GRACE_MS
-from shop_sandbox.alipay.late import LATE_PAYMENT_DELAY_MS
+from shop_sandbox.payments.late import LATE_PAYMENT_DELAY_MS
 from shop_sandbox.server import Sandbox
 from shop_sandbox.settings import SandboxSettings
 from tests.component.sandbox.conftest import Clock

@@ -122,7 +122,7 @@ async def test_every_link_leads_to_a_page(merchant: Merchant) -> None:
         todo |= {*re.findall(r'<a [^>]*href="(/[^"]*)"', answer.text)} - found
         for picture in re.findall(r'src="([^"]+)"', answer.text):
             assert (await seen(merchant, picture)).status_code == 200
-    assert found == {"/", "/shop", "/alipay/sim", "/alipay/cashier/P1"}
+    assert found == {"/", "/shop", "/alipay/sim", "/alipay/cashier/P1", "/wechat/sim", "/wechat/browser"}
 
 
 async def test_the_list_of_trades_says_in_words_that_there_are_none(merchant: Merchant) -> None:

@@ -132,6 +132,29 @@ def test_two_admins_approve_a_large_refund() -> None:
     assert (second.state, second.approvals) == (RefundState.APPROVED, 2)
 
 
+def test_nobody_alone_approves_more_than_another_admin_did() -> None:
+    order, rules = shipped((1, 1), freight_fen=800), RefundRules(WEEK_MS, second_approval_fen=1)
+    sn = ask(order, fen=10).refund_sn
+    after_sales.approve(order, sn, ADMIN, NOW_MS, rules)
+    raised = after_sales.approve(order, sn, OTHER_ADMIN, NOW_MS, rules, freight_fen=5)
+    assert (raised.state, raised.approver, raised.amount_fen) == (RefundState.REQUESTED, 2, 15)
+    assert after_sales.approve(order, sn, ADMIN, NOW_MS, rules).state is RefundState.APPROVED
+    with pytest.raises(IllegalTransition):
+        after_sales.approve(order, sn, ADMIN, NOW_MS, rules, freight_fen=6)
+
+
+def test_an_admins_cancel_takes_the_place_of_what_was_asked_for() -> None:
+    order = paid((1, 2), freight_fen=800)
+    done, open_one = pay_back(order, approve(order, ask(order, fen=5))), ask(order, (1, 1))
+    refund = after_sales.cancel_paid(order, next(NUMBERS), "缺货", ADMIN, NOW_MS, RULES)
+    assert refund and (refund.amount_fen, refund.freight_fen) == (order.pay_fen - 5, 800)
+    assert order.refunds[open_one.refund_sn].state is RefundState.REJECTED
+    assert after_sales.cancel_paid(order, next(NUMBERS), "", ADMIN, NOW_MS, RULES) is None
+    pay_back(order, refund)
+    assert (order.status, order.cancel_code, order.cancel_reason) == (OrderStatus.CANCELLED, "ADMIN", "缺货")
+    assert order.payments[order.payment_sn].refunded_fen == order.pay_fen > done.amount_fen
+
+
 @pytest.mark.parametrize("failure", ["CLOSED", "REFUSED"])
 def test_a_new_number_only_after_the_old_one_was_closed(failure: str) -> None:
     order = shipped((1, 1))

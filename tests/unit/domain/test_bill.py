@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop_order.domain.bill import MAX_SHOWN, BillLine, Comparison, Difference, Mismatch, day_at, first_ms
+from shop_order.domain.bill import (
+    MAX_SHOWN,
+    SENT_REFUND,
+    BillLine,
+    Comparison,
+    Difference,
+    LineState,
+    Mismatch,
+    Totals,
+    day_at,
+    first_ms,
+)
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
@@ -89,7 +100,7 @@ def test_a_payment_of_the_bill(line: BillLine, payment: Payment | None, expected
             Difference(Mismatch.REFUND_OF_ANOTHER, "R1", "S1", 500, 500, "P1", "P2"),
         ),
         (
-            replace(BACK, refund_sn=""),
+            replace(BACK, out_refund_no=""),
             None,
             Difference(Mismatch.UNKNOWN_REFUND, "P1", "", 0, 500, "", "T1"),
         ),
@@ -97,6 +108,64 @@ def test_a_payment_of_the_bill(line: BillLine, payment: Payment | None, expected
 )
 def test_a_refund_of_the_bill(line: BillLine, refund: Refund | None, expected: Difference) -> None:
     assert compared(line, refund=refund).shown == [expected]
+
+
+@pytest.mark.parametrize("state", RefundState)
+@pytest.mark.parametrize("there", LineState)
+def test_a_refund_in_each_state_on_both_sides(there: LineState, state: RefundState) -> None:
+    comparison = compared(replace(BACK, state=there), refund=replace(DONE, state=state))
+    told = [one.kind for one in comparison.shown]
+    if there is LineState.FAILED:
+        right = [Mismatch.REFUND_FAILED_THERE] if state is RefundState.SUCCEEDED else []
+    elif state is RefundState.SUCCEEDED or (there is LineState.OPEN and state in SENT_REFUND):
+        right = []
+    elif state is RefundState.SETTLED:
+        right = [Mismatch.REFUNDED_BY_HAND_TOO]
+    else:
+        right = [Mismatch.NOT_REFUNDED_HERE]
+    assert told == right
+    assert comparison.theirs.refunded_fen == (0 if there is LineState.FAILED else 500)
+
+
+def test_money_of_another_currency_is_in_no_sum() -> None:
+    foreign = replace(TRADE, currency="USD")
+    for line, payment, refund, kind, ours_fen in (
+        (foreign, PAID, None, Mismatch.CURRENCY, 1999),
+        (foreign, None, None, Mismatch.CURRENCY, 0),
+        (replace(BACK, currency="USD"), None, DONE, Mismatch.REFUND_CURRENCY, 500),
+    ):
+        comparison = compared(line, payment, refund)
+        (one,) = comparison.shown
+        assert (one.kind, one.ours_fen, one.theirs_fen) == (kind, ours_fen, 0)
+        assert (one.here, one.there) == ("CNY", f"{line.amount_fen} USD")
+        assert comparison.theirs == Totals()
+
+
+def test_fees_are_those_of_all_lines() -> None:
+    comparison = Comparison(ALIPAY)
+    comparison.compare_payment(replace(TRADE, fee_fen=12, discount_fen=100), PAID)
+    comparison.compare_refund(replace(BACK, fee_fen=-3, discount_fen=-25), DONE)
+    comparison.compare_refund(replace(BACK, fee_fen=-1, state=LineState.FAILED), None)
+    comparison.add_repeated(replace(TRADE, fee_fen=2))
+    assert (comparison.fee_fen, comparison.discount_fen) == (10, 75)
+
+
+@given(
+    st.builds(
+        BillLine,
+        st.text(),
+        st.text(),
+        st.integers(),
+        st.booleans(),
+        st.text(),
+        st.integers(),
+        st.integers(),
+        st.sampled_from(LineState),
+        st.text(),
+    )
+)
+def test_a_line_is_the_same_after_it_was_on_disk(line: BillLine) -> None:
+    assert BillLine.of_row(line.row()) == line
 
 
 def test_what_is_ours_alone_or_there_twice() -> None:
@@ -120,9 +189,26 @@ def test_all_are_counted_and_so_many_are_shown() -> None:
     assert (comparison.count, len(comparison.shown)) == (MAX_SHOWN + 5, MAX_SHOWN)
 
 
+def a_line(*fields: object) -> BillLine:
+    """A payment is always done."""
+    line = BillLine(*fields)  # type: ignore[arg-type]
+    return line if line.is_refund else replace(line, state=LineState.DONE)
+
+
 numbers = st.integers(0, 5).map(str)
 fens = st.integers(1, 10**10)
-lines = st.builds(BillLine, numbers, numbers, fens, st.booleans(), numbers)
+lines = st.builds(
+    a_line,
+    numbers,
+    numbers,
+    fens,
+    st.booleans(),
+    numbers,
+    st.integers(-5, 5),
+    st.integers(-5, 5),
+    st.sampled_from(LineState),
+    st.sampled_from(["CNY", "CNY", "USD"]),
+)
 payments = st.builds(
     lambda fen, state, kind, trade: replace(
         PAID, amount_fen=fen, state=state, payment_type=kind, trade_no=trade
@@ -168,9 +254,15 @@ def test_no_fen_is_unaccounted_for(
         gaps[one.kind.is_refund] += one.ours_fen - one.theirs_fen
     assert ours.paid_fen - theirs.paid_fen == gaps[False]
     assert ours.refunded_fen - theirs.refunded_fen == gaps[True]
-    assert theirs.paid_fen == sum(line.amount_fen for line, *_ in bill if not line.is_refund)
-    assert theirs.refunded_fen == sum(line.amount_fen for line, *_ in bill if line.is_refund)
-    assert theirs.trades + theirs.refunds == len(bill)
+    counted = [
+        line
+        for line, *_ in bill
+        if line.currency == "CNY" and not (line.is_refund and line.state is LineState.FAILED)
+    ]
+    assert theirs.paid_fen == sum(line.amount_fen for line in counted if not line.is_refund)
+    assert theirs.refunded_fen == sum(line.amount_fen for line in counted if line.is_refund)
+    assert theirs.trades + theirs.refunds == len(counted)
+    assert comparison.fee_fen == sum(line.fee_fen for line, *_ in bill if line.currency == "CNY")
 
 
 def test_a_day_begins_at_midnight_in_china() -> None:

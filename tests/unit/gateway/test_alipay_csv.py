@@ -13,8 +13,8 @@ import pytest
 from shop_order.domain.bill import BillLine
 from shop_order.domain.ports import BillUnusable
 from shop_order.gateway.payment.alipay import bill_file
-from shop_order.gateway.payment.alipay.bill_file import bill_of
 from shop_order.gateway.payment.alipay.bills import checked_url
+from tests.world.bills import alipay_bill
 
 DAY = date(2026, 11, 21)
 SELLER = "2088000000000001"
@@ -48,10 +48,16 @@ def swapped(old: str, new: str) -> Change:
     "content", [packed(DETAILS, SUMMARY), packed(SUMMARY, DETAILS), DETAILS.encode("gbk"), packed(DETAILS)]
 )
 def test_a_bill_is_read_from_the_zip_or_from_its_details(content: bytes) -> None:
-    bill = bill_of(content, DAY, SELLER)
+    bill = alipay_bill(content, DAY, SELLER)
     assert list(bill.lines) == [
-        BillLine("P261121093012804155293716604", APPLE, 3998),
-        BillLine("P261121101544193307726150851", "2026112122001476831405280042", 100_000_00),
+        BillLine("P261121093012804155293716604", APPLE, 3998, fee_fen=24),
+        BillLine(
+            "P261121101544193307726150851",
+            "2026112122001476831405280042",
+            100_000_00,
+            fee_fen=599_94,
+            discount_fen=10_00,
+        ),
         BillLine(
             "P261120220101557019348826638",
             "2026112022001476831405199907",
@@ -59,7 +65,7 @@ def test_a_bill_is_read_from_the_zip_or_from_its_details(content: bytes) -> None
             True,
             "R261121110159334218870045127",
         ),
-        BillLine("P261121093012804155293716604", APPLE, 1999, True, "R261121235950071163902284459"),
+        BillLine("P261121093012804155293716604", APPLE, 1999, True, "R261121235950071163902284459", -12),
     ]
     assert (bill.day, len(bill.digest)) == (DAY, 64)
 
@@ -75,7 +81,11 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "no day": (swapped("2026-11-21 09:31:02", "2026-02-30 09:31:02"), "row"),
     "before this century": (swapped("2026-11-21 09:31:02", "1999-12-31 23:59:59"), "1999"),
     "after it": (swapped("2026-11-21 09:31:02", "2101-01-01 00:00:00"), "2101"),
-    "more received than anybody takes": (swapped("39.98\t,39.98", "39.98\t,100000000.01"), "商家实收"),
+    "more received than was paid": (swapped("39.98\t,39.98", "39.98\t,39.99"), "商家实收"),
+    "received with another sign": (swapped("39.98\t,39.98", "39.98\t,-0.01"), "商家实收"),
+    "a fee above the amount": (swapped("-0.24", "-39.99"), "服务费"),
+    "a fee that is paid to us": (swapped("-0.24", "0.24"), "服务费"),
+    "a fee that is none": (swapped("-0.24", "a"), "not an amount"),
     "a sum that is none": (swapped("实收共100029.98元", "实收共1.0.0元"), "totals"),
     "a sum beyond counting": (swapped("实收共100029.98元", f"实收共{'9' * 5000}元"), "totals"),
     "a count beyond counting": (swapped("合计：2笔", f"合计：{'9' * 5000}笔"), "no totals"),
@@ -110,7 +120,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
 def test_what_is_not_a_whole_bill_is_refused(name: str) -> None:
     change, why = HOSTILE[name]
     with pytest.raises(BillUnusable, match=why):
-        bill_of(change(DETAILS).encode("gbk"), DAY, SELLER)
+        alipay_bill(change(DETAILS).encode("gbk"), DAY, SELLER)
 
 
 @pytest.mark.parametrize(
@@ -128,39 +138,40 @@ def test_what_is_not_a_whole_bill_is_refused(name: str) -> None:
         (packed(DETAILS, SUMMARY.replace("合计\t,\t,2\t", "合计\t,\t,3\t")), "summary"),
         (packed(DETAILS, SUMMARY.replace("100019.98", "100019.97")), "summary"),
         (packed(DETAILS, SUMMARY.replace("合计", "小计")), "summary"),
+        (packed(DETAILS, SUMMARY.replace("-600.06", "-600.05")), "summary"),
         (packed(), "no details"),
         (b"", "truncated"),
     ],
 )
 def test_a_file_that_is_none_is_refused(content: bytes, why: str) -> None:
     with pytest.raises(BillUnusable, match=why):
-        bill_of(content, DAY, SELLER)
+        alipay_bill(content, DAY, SELLER)
 
 
 def test_a_damaged_zip_is_refused() -> None:
     content = bytearray(packed(DETAILS, SUMMARY))
     content[300] ^= 0xFF
     with pytest.raises(BillUnusable):
-        bill_of(bytes(content), DAY, SELLER)
+        alipay_bill(bytes(content), DAY, SELLER)
 
 
 def test_a_directory_of_many_files_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zipfile, "ZipFile", None)
     with pytest.raises(BillUnusable, match="more than 8 files"):
-        bill_of(b"PK" + b"PK\x01\x02" * 9, DAY, SELLER)
+        alipay_bill(b"PK" + b"PK\x01\x02" * 9, DAY, SELLER)
 
 
 def test_what_a_bill_says_is_told_without_its_escapes() -> None:
     text = DETAILS.replace("#交易合计：2笔", "#交易合计：3笔").replace("商家优惠共", "\x1b[2J")
     assert "\x1b" in text
     with pytest.raises(BillUnusable, match="交易合计：3笔") as refused:
-        bill_of(text.encode("gbk"), DAY, SELLER)
+        alipay_bill(text.encode("gbk"), DAY, SELLER)
     assert "\x1b" not in str(refused.value)
 
 
 def test_lines_are_a_sequence() -> None:
-    lines = bill_of(DETAILS.encode("gbk"), DAY, SELLER).lines
-    assert [one.refund_sn for one in lines[2:]] == [one.refund_sn for one in lines if one.is_refund]
+    lines = alipay_bill(DETAILS.encode("gbk"), DAY, SELLER).lines
+    assert [one.out_refund_no for one in lines[2:]] == [one.out_refund_no for one in lines if one.is_refund]
     assert lines[-1] == list(lines)[-1]
 
 
@@ -168,18 +179,20 @@ def test_a_zip_bomb_goes_off_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(bill_file, "MAX_UNPACKED", 1_000_000)
     line = ",\r\n".encode("gbk")
     with pytest.raises(BillUnusable, match="unpacks to more than"):
-        bill_of(packed(DETAILS.encode("gbk") + line * 1_000_000), DAY, SELLER)
+        alipay_bill(packed(DETAILS.encode("gbk") + line * 1_000_000), DAY, SELLER)
     with pytest.raises(BillUnusable, match="unpacks to more than"):
-        bill_of(packed(*(text.encode("gbk") + line * 200_000 for text in (DETAILS, SUMMARY))), DAY, SELLER)
+        alipay_bill(
+            packed(*(text.encode("gbk") + line * 200_000 for text in (DETAILS, SUMMARY))), DAY, SELLER
+        )
 
 
 def test_a_bill_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bill_file, "MAX_LINES", 8)
     with pytest.raises(BillUnusable, match="more than 8 rows"):
-        bill_of(DETAILS.encode("gbk"), DAY, SELLER)
+        alipay_bill(DETAILS.encode("gbk"), DAY, SELLER)
     monkeypatch.setattr(bill_file, "MAX_PACKED", 100)
     with pytest.raises(BillUnusable, match="larger than 100 bytes"):
-        bill_of(DETAILS.encode("gbk"), DAY, SELLER)
+        alipay_bill(DETAILS.encode("gbk"), DAY, SELLER)
 
 
 @pytest.mark.parametrize(

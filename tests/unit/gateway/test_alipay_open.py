@@ -9,17 +9,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from shop_order.domain.errors import ChannelUnavailable, InvalidArgument
+from shop_order.domain.entity.payment import BridgeParameters, PaymentAction, Redirect
+from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.ports import OpenRequest
-from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import OrderItem, title
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
-from shop_order.service.channels import Channels
+from shop_order.gateway.payment.alipay.keys import CertificateFiles
 from shop_sandbox.alipay import requests
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID, Keys, ensure_keys
 from tests.world.provider import an_attempt
 
 ORDER_SN, PAYMENT_SN = "261123134500123456789012349", "P261121080000000000000000001"
+GATEWAY = "http://127.0.0.1:8090/alipay/gateway.do"
 NOW_MS, BACK = 1_795_000_000_000, "http://127.0.0.1:8080/back?e=1&s=a"
 
 
@@ -30,24 +31,39 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Keys]
 
 
 async def opened(
-    keys: tuple[Path, Keys], trade_type: str, subject: str, return_url: str = BACK
+    keys: tuple[Path, Keys],
+    trade_type: str,
+    subject: str,
+    return_url: str = BACK,
+    *,
+    by_certificates: bool = False,
 ) -> requests.PayRequest:
-    """What the provider reads of the link."""
+    """What the provider reads of the link, or of the text that Alipay's app gets."""
     folder, provider = keys
+    names = ("alipay_app_cert.pem", "alipay_cert.pem", "alipay_root_cert.pem")
     settings = AlipaySettings(
-        "http://127.0.0.1:8090/alipay/gateway.do",
+        GATEWAY,
         APP_ID,
         SELLER_ID,
         folder / "alipay_app_private.pem",
-        folder / "alipay_public.pem",
+        None if by_certificates else folder / "alipay_public.pem",
         "http://127.0.0.1:8080/notify",
         lambda: 1.0,
+        CertificateFiles(*(folder / name for name in names)) if by_certificates else None,
     )
     payment = an_attempt(PAYMENT_SN, order_sn=ORDER_SN, trade_type=trade_type)
     request = OpenRequest(payment, subject, 1_800_000, return_url)
-    page = await Alipay(settings, lambda: NOW_MS, print).open(request)
-    call = dict(parse_qsl(urlsplit(page.url).query))
-    return requests.pay_request(requests.verify(call, provider.merchant), call, NOW_MS)
+    action = await Alipay(settings, lambda: NOW_MS, print).open(request)
+    text = action.values["orderStr"] if isinstance(action, BridgeParameters) else query_of(action)
+    call = dict(parse_qsl(text, strict_parsing=True))
+    assert requests.by_certificates(call) is by_certificates
+    return requests.pay_request(requests.verify(call, provider), call, NOW_MS)
+
+
+def query_of(action: PaymentAction) -> str:
+    assert isinstance(action, Redirect)
+    assert action.url.startswith(f"{GATEWAY}?")
+    return urlsplit(action.url).query
 
 
 @pytest.mark.parametrize(("trade_type", "method"), [("page", requests.PAGE_PAY), ("wap", requests.WAP_PAY)])
@@ -90,13 +106,18 @@ async def test_an_address_that_the_provider_refuses_is_refused_by_us(keys: tuple
         await opened(keys, "page", "a", "http://127.0.0.1/" + "a" * 240)
 
 
-@pytest.mark.parametrize("asked", ["qr", "app"])
-def test_what_is_not_built_is_unavailable(keys: tuple[Path, Keys], asked: str) -> None:
-    channel = Alipay(AlipaySettings("", "", "", Path(), Path(), "", lambda: 1.0), lambda: NOW_MS, print)
-    with pytest.raises(
-        ChannelUnavailable,
-    ):
-        Channels({PaymentType.ALIPAY: channel}).choose(PaymentType.ALIPAY, asked)
+@pytest.mark.parametrize("by_certificates", [False, True])
+@pytest.mark.parametrize("subject", ["苹果 + 梨 % 100", "🍎", "a" * 256, "'\"<>\\"])
+async def test_an_app_gets_a_text_that_alipay_accepts(
+    keys: tuple[Path, Keys], subject: str, by_certificates: bool
+) -> None:
+    read = await opened(keys, "app", subject, by_certificates=by_certificates)
+    assert (read.method, read.subject, read.return_url) == (requests.APP_PAY, subject, "")
+    assert (read.amount_fen, read.out_trade_no) == (1999, PAYMENT_SN)
+
+
+async def test_pages_are_accepted_in_certificate_mode_too(keys: tuple[Path, Keys]) -> None:
+    assert (await opened(keys, "page", "苹果", by_certificates=True)).return_url == BACK
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,17 @@ def test_keys_are_made_once_even_by_several_at_a_time(tmp_path: Path) -> None:
         made = list(pool.map(ensure_keys, [tmp_path / "dev"] * 4))
     numbers = {(one.provider.private_numbers().d, one.merchant.public_numbers().n) for one in made}
     assert len(numbers) == 1
+    assert len({one.certificates.provider for one in made}) == 1
     names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "dev").iterdir()}
     assert names == {
+        "alipay_app_cert.pem": 0o600,
         "alipay_app_private.pem": 0o600,
         "alipay_app_public.pem": 0o600,
+        "alipay_authority_private.pem": 0o600,
+        "alipay_cert.pem": 0o600,
         "alipay_private.pem": 0o600,
         "alipay_public.pem": 0o600,
+        "alipay_root_cert.pem": 0o600,
     }
 
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from shop_order.service.upkeep import reconcile
 from shop_order.service.upkeep.reconcile import ReconciliationService
-from tests.world.bills import ALIPAY, DAY, Desk
+from tests.world.bills import DAY, Desk, reconciling
 from tests.world.shop import World
 
 
@@ -26,13 +27,7 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def service(world: World, desk: Desk) -> ReconciliationService:
-    return ReconciliationService(
-        store=world.store.reconciliations,
-        sources={ALIPAY: desk},
-        real_clock=world.real_now,
-        clock=world.clock,
-        fence=lambda: world.store.leases.fence("reconcile"),
-        warn=world.alert,
-        settle_s=0.0,
-    )
+def service(world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> ReconciliationService:
+    assert reconcile.MAX_SPREAD_S == 600
+    monkeypatch.setattr(reconcile, "MAX_SPREAD_S", 0.0)
+    return reconciling(world, desk)

@@ -10,7 +10,7 @@ import pytest
 
 from shop_order.domain.bill import DAY_MS, Bill, BillLine, Mismatch, first_ms
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown
-from shop_order.domain.ports import BillNotOut, BillUnusable, Fence, LeaseLost
+from shop_order.domain.ports import BillNotOut, BillUnusable, Fence, LeaseLost, LinesRead
 from shop_order.domain.status import PaymentType
 from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import (
@@ -175,9 +175,9 @@ async def test_the_fence_is_taken_before_the_first_look(
     service.fence = lambda: Fence("reconcile", number[0])
     real = desk.bill
 
-    async def paused(day: date) -> Bill:
+    async def paused(day: date, read: LinesRead) -> Bill:
         number[0] = 1
-        return await real(day)
+        return await real(day, read)
 
     monkeypatch.setattr(desk, "bill", paused)
     with pytest.raises(LeaseLost):

@@ -13,6 +13,7 @@ import pytest
 from shop_order.domain.bill import DAY_MS, BillLine, Mismatch, first_ms
 from shop_order.domain.errors import InvalidArgument
 from shop_order.domain.status import OrderStatus
+from shop_order.service.upkeep import day_comparison
 from shop_order.service.upkeep import reconcile as reconciliation
 from shop_order.service.upkeep.reconcile import ReconciliationService
 from tests.world.bills import (
@@ -92,7 +93,7 @@ async def test_each_bill_beside_is_fetched_once(
 async def test_a_walk_has_pages(
     world: World, desk: Desk, service: ReconciliationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "PAGE", 2)
+    monkeypatch.setattr(day_comparison, "PAGE", 2)
     noon_ms = first_ms(DAY) + DAY_MS // 2
     lines = [await paid_at(world, noon_ms + n // 3) for n in range(5)]
     backs = [await refunded_at(world, noon_ms, noon_ms + n // 2) for n in range(3)]

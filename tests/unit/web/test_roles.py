@@ -87,6 +87,7 @@ def test_nobody_comes_in_as_the_system() -> None:
         ("POST /api/v1/admin/orders/{order_sn}/ship", {"admin"}),
         ("GET /api/v1/admin/orders/{order_sn}/logs", {"admin"}),
         ("GET /api/v1/admin/stats/orders", {"admin"}),
+        ("GET /api/v1/admin/stats/settlement", {"admin"}),
         ("POST /api/v1/admin/clock", {"admin"}),
         ("GET /metrics", {"admin"}),
     ],

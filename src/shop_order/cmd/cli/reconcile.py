@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
     from shop_order.domain.bill import Difference, Reconciliation, Totals
     from shop_order.domain.status import PaymentType
+    from shop_order.service.upkeep.bill_progress import Progress
 
 FIRST_YEAR = 2000  # no provider has an older bill
 # What differs, and what the operator should do.
@@ -51,7 +55,21 @@ EXPLANATIONS = {
     ),
     "not_refunded_here": (
         "the bill has a refund of {theirs}; here it is {here}",
-        "if it remains after the next query, compare the refund with the provider's",
+        "the provider is being queried if we sent it: reconcile again in a minute; if it remains, find out"
+        " who refunded it at the provider",
+    ),
+    "refund_failed_there": (
+        "we have a refund of {ours}; the bill says that it failed",
+        "ask the provider about this number: the buyer may still be waiting for the money",
+    ),
+    "refunded_by_hand_too": (
+        "the bill has a refund of {theirs}; here it was settled by hand",
+        "the buyer may have the money twice: compare with how it was settled",
+    ),
+    "currency": ("the bill has {there}, our amounts are in {here}", "look it up at the provider"),
+    "refund_currency": (
+        "the bill has a refund of {there}, our amounts are in {here}",
+        "look it up at the provider",
     ),
     "refund_amount": ("the bill has a refund of {theirs}, we have {ours}", "compare both with the provider"),
     "refund_of_another": (
@@ -95,11 +113,10 @@ def reconcile(
         source = core.channels[which].bills if which in core.channels else None
         if source is None:
             refuse(f"--channel {channel}: it is not configured, or provides no bills")
-        content = content_of(file, source.max_bytes) if file else None
         if wrong := channel_problems(settings).get(which.code):
             refuse(f"--channel {channel}: {'; '.join(wrong)}")
         try:
-            with exclusive_job(settings, RECONCILE):
+            with opened(file) as content, exclusive_job(settings, RECONCILE):
                 result = await run_exclusively(core, which, when, content)
         except BillNotOut as none:
             hours, minutes = divmod(source.out_ms // 60_000, 60)
@@ -115,7 +132,7 @@ def reconcile(
 
 
 async def run_exclusively(
-    core: Core, channel: PaymentType, day: date, file: bytes | None
+    core: Core, channel: PaymentType, day: date, file: IO[bytes] | None
 ) -> Reconciliation | None:
     """Return the result; None if another process is reconciling."""
     from shop_order.cmd.run.job_locks import JobLocks, hold, wait_for_lock, while_locked
@@ -126,7 +143,7 @@ async def run_exclusively(
     try:
         if not await wait_for_lock(core, locks, RECONCILE):
             return None
-        work = core.reconciliation.reconcile(channel, day, file)
+        work = core.reconciliation.reconcile(channel, day, file, tell)
         fence = core.store.leases.fence(RECONCILE)
         return await while_locked(lambda: hold(core, locks, RECONCILE), fence, work)
     except LeaseLost:
@@ -143,24 +160,35 @@ def channel_of(name: str) -> PaymentType:
     return channels.get(name.lower()) or refuse(f"--channel {name}: must be one of {', '.join(channels)}")
 
 
-def day_of(text: str) -> date:
+def day_of(text: str, option: str = "--date") -> date:
     """Return the day, or exit."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
     if day is None or day.isoformat() != text or day.year < FIRST_YEAR:  # refuse ISO's other formats
-        refuse(f"--date {text}: must be YYYY-MM-DD, such as 2026-11-21")
+        refuse(f"{option} {text}: must be YYYY-MM-DD, such as 2026-11-21")
     return day
 
 
-def content_of(file: Path, max_bytes: int) -> bytes:
-    """Return the content, at most one byte more than `max_bytes`, or exit."""
+@contextmanager
+def opened(path: Path | None) -> Iterator[IO[bytes] | None]:
+    """Open the file, if there is one, or exit."""
+    if path is None:
+        yield None
+        return
     try:
-        with file.open("rb") as opened:
-            return opened.read(max_bytes + 1)
+        file = path.open("rb")
     except OSError as failed:
-        refuse(f"--file {file}: {failed.strerror}")
+        refuse(f"--file {path}: {failed.strerror}")
+    with file:
+        yield file
+
+
+def tell(progress: Progress) -> None:
+    """Print how far it is, where the result is not printed."""
+    of = f" of {progress.total}" if progress.total else ""
+    sys.stderr.write(f"{progress.step}: {progress.done}{of} lines, {progress.per_s} a second\n")
 
 
 def report(result: Reconciliation) -> list[str]:
@@ -172,10 +200,12 @@ def report(result: Reconciliation) -> list[str]:
         row("here", result.ours),
     ]
     if result.settled:
-        what = pluralize(result.settled, "payment")
-        lines.append(f"{what} unpaid here but paid at the provider: now settled")
+        what = pluralize(result.settled, "item")
+        lines.append(f"{what} that only the bill knew: asked about at the provider, now settled")
     if result.waiting:
         lines.append(f"{result.waiting} in the day's last minutes: to be compared with the next bill")
+    fees, discounts = yuan_of_fen(result.fee_fen), yuan_of_fen(result.discount_fen)
+    lines.append(f"fees {fees}, discounts at the provider {discounts}")
     if not result.differences:
         return [*lines, "they agree"]
     lines.insert(4, row("here more", result.ours.minus(result.theirs)))

@@ -13,6 +13,7 @@ from shop_order.cmd.cli.checks import audit_app, doctor
 from shop_order.cmd.cli.command import load_settings, refuse, require_usable, run
 from shop_order.cmd.cli.config import config_app
 from shop_order.cmd.cli.reconcile import reconcile
+from shop_order.cmd.cli.settlement import settlement
 from shop_order.cmd.cli.stats import stats_app
 from shop_order.cmd.cli.token import openapi, token
 
@@ -105,7 +106,7 @@ def _migrate_topics(url: str) -> None:
     typer.echo("the broker has the topics and groups", err=True)
 
 
-for command in (doctor, reconcile, archive, backup, token, openapi):
+for command in (doctor, reconcile, settlement, archive, backup, token, openapi):
     app.command()(command)
 for name, group in {"config": config_app, "audit": audit_app, "stats": stats_app}.items():
     app.add_typer(group, name=name)

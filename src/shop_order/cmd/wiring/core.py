@@ -46,6 +46,7 @@ from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 from shop_order.service.upkeep.reconcile import ReconciliationService
 from shop_order.service.upkeep.relay import Relay
+from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
@@ -211,6 +212,7 @@ class Core:
             order_log=self.order_log,
             statistics=self.statistics,
             wallet_answers=self.wallet_answers,
+            settled_days=self.settled_days,
         )
 
     def _payments(self, numbers: OrderNumbers) -> None:
@@ -288,13 +290,16 @@ class Core:
             clock=clock,
             after_days=lambda: self.settings.order.archive_after_days,
         )
+        sources = {kind: channel.bills for kind, channel in self.channels.items() if channel.bills}
+        self.settled_days = SettledDays(store=store.reconciliations, sources=sources, real_clock=real_ms)
         self.reconciliation = ReconciliationService(
             store=store.reconciliations,
-            sources={kind: channel.bills for kind, channel in self.channels.items() if channel.bills},
+            sources=sources,
             real_clock=real_ms,
             clock=clock,
             fence=lambda: store.leases.fence(RECONCILE),
             warn=get_logger("reconcile").warning,
+            log=get_logger("reconcile").info,
         )
         self.order_log = OrderLogService(
             feed=store.feed,

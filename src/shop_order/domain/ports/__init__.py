@@ -69,6 +69,7 @@ from shop_order.domain.ports.upkeep import (
     Feed,
     Fence,
     LeaseLost,
+    LinesRead,
     OrderLog,
     Reconciliations,
     RootConflict,

@@ -214,7 +214,7 @@ class Payments(Protocol):
         before their links expired."""
 
     async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
-        """Refunds to send now, with the number of tries so far."""
+        """Refunds to send now, or to ask about if they failed, with the number of tries so far."""
 
     async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
         """Count one more query, and schedule the next."""
@@ -227,6 +227,9 @@ class Payments(Protocol):
 
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         """Count one more try, and schedule the next."""
+
+    async def stop_refund(self, refund_sn: str) -> None:
+        """Ask no more about a refund that failed."""
 
     async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
         """Schedule the next try of a due refund, by the provider's number; ignored for any other."""

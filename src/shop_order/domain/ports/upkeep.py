@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import IO, Protocol
 
 from shop_order.domain.bill import Bill, BillCursor, DayResult, Reconciliation
 from shop_order.domain.entity.payment import Payment
@@ -13,6 +13,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.history_root import Leaf, Root
 from shop_order.domain.order_log import Backfill, FeedEntry, Figures, LogEntry, LogUpdate, OrderSummary
+from shop_order.domain.settled_day import StoredDay
 from shop_order.domain.status import PaymentType
 
 
@@ -49,8 +50,11 @@ class BillUnusable(Exception):
     """Not a complete bill of that day and of our account; the message says what is wrong."""
 
 
+LinesRead = Callable[[int], None]  # called with the number of lines read so far, perhaps by another thread
+
+
 class BillSource(Protocol):
-    """A provider's daily bills."""
+    """A provider's daily bills. A bill of a million lines must not need more memory than a small one."""
 
     max_bytes: int  # of a bill's file
     out_ms: int  # a day's bill is published this long after the day's end
@@ -58,10 +62,10 @@ class BillSource(Protocol):
     def available(self) -> bool:
         """Whether the provider can be called now."""
 
-    async def bill(self, day: date) -> Bill:
+    async def bill(self, day: date, read: LinesRead) -> Bill:
         """The bill of a day. Raises BillNotOut, BillUnusable, DependencyDown, ChannelUnavailable."""
 
-    async def read(self, day: date, content: bytes) -> Bill:
+    async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         """Parse a bill that was downloaded from the provider's site. Raises BillUnusable."""
 
 
@@ -71,8 +75,8 @@ class Reconciliations(Protocol):
     async def payments(self, payment_sns: Sequence[str]) -> Mapping[str, Payment]:
         """The known attempts among these."""
 
-    async def refunds(self, refund_sns: Sequence[str]) -> Mapping[str, Refund]:
-        """The known refunds among these."""
+    async def refunds(self, out_refund_nos: Sequence[str]) -> Mapping[str, Refund]:
+        """The known refunds among these, by the provider's number."""
 
     async def paid(
         self, channel: PaymentType, after: BillCursor, before_ms: int, limit: int
@@ -87,8 +91,14 @@ class Reconciliations(Protocol):
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         """Schedule a query of an unpaid attempt, also if its order is archived."""
 
+    async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
+        """Schedule a query of a refund that was sent or failed; ignored for any other."""
+
     async def days(self, channel: PaymentType, since: date) -> Mapping[date, DayResult]:
         """The stored result of each day that was reconciled."""
+
+    async def results(self, first: date, last: date) -> Sequence[StoredDay]:
+        """The stored results of all channels and of the days from `first` to `last`."""
 
     async def keep(self, result: Reconciliation, fence: Fence) -> None:
         """Store a day's result in place of an earlier one. Raises LeaseLost."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import UnreadableRow
-from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT
+from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT, RefundState
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
 from shop_order.repository.dao.engine.base import Session, StorePart, literals
@@ -44,8 +44,8 @@ class Payments(StorePart):
 
     async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
         sql = (
-            f"SELECT {REFUND.select}, tries FROM refund"
-            f" WHERE try_ms <= ? AND state IN ({literals(DUE_REFUND)}) ORDER BY try_ms LIMIT ?"
+            f"SELECT {REFUND.select}, tries FROM refund WHERE try_ms <= ?"
+            f" AND state IN ({literals(DUE_REFUND | {RefundState.FAILED})}) ORDER BY try_ms LIMIT ?"
         )
         found = await self._db.scanner.all(sql, (now_ms, limit))
         return [(rows.refund_of(row), row[-1]) for row in found]
@@ -67,6 +67,10 @@ class Payments(StorePart):
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.run(sql, (at_ms, refund_sn))
+
+    async def stop_refund(self, refund_sn: str) -> None:
+        sql = "UPDATE refund SET try_ms = NULL WHERE refund_sn = ? AND state = 'failed'"
+        await self._db.writer.run(sql, (refund_sn,))
 
     async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ? WHERE out_refund_no = ? AND try_ms > ?"

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0015: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0016: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -239,6 +239,8 @@ CREATE TABLE `reconciliation` (
   `digest` varchar(64) NOT NULL,
   `created_ms` bigint NOT NULL,
   `fence` bigint NOT NULL,
+  `bill_fee_fen` bigint DEFAULT NULL,
+  `bill_discount_fen` bigint DEFAULT NULL,
   PRIMARY KEY (`channel`,`day`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
   /*!80017 COLLATE=utf8mb4_0900_bin */ /*M!100303 COLLATE=utf8mb4_nopad_bin */;
@@ -434,4 +436,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0015');
+INSERT INTO alembic_version (version_num) VALUES ('0016');

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0015');
+INSERT INTO "alembic_version" VALUES('0016');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -253,7 +253,7 @@ CREATE TABLE reconciliation (
 	detail TEXT NOT NULL,
 	digest VARCHAR(64) NOT NULL,
 	created_ms BIGINT NOT NULL,
-	fence BIGINT NOT NULL,
+	fence BIGINT NOT NULL, bill_fee_fen BIGINT, bill_discount_fen BIGINT,
 	PRIMARY KEY (channel, day)
 )
  WITHOUT ROWID

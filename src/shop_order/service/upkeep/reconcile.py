@@ -1,45 +1,50 @@
 """Reconcile each day's bill of a provider with our payments (decision reconciliation).
 
-Days are those of the provider's clock, so the test clock has no effect. Nothing is changed, except that an
-attempt which is unpaid here but paid in the bill is queried again, and then settled as usual.
+Days are those of the provider's clock, so the test clock has no effect. Nothing is changed, except that the
+provider is asked about payments and refunds that only the bill knows; they are then settled as usual.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
+from typing import IO
 
 from shop_order.domain.bill import (
     DAY_MS,
-    EDGE_MS,
     Bill,
-    BillCursor,
     BillLine,
-    BillNumbers,
     Comparison,
     Reconciliation,
     day_at,
-    days_near,
     first_ms,
-    is_before,
 )
-from shop_order.domain.entity.payment import Payment
-from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, UnreadableRow
-from shop_order.domain.ports import BillNotOut, BillSource, BillUnusable, Clock, Fence, Reconciliations
-from shop_order.domain.status import PaymentType, RefundState
+from shop_order.domain.ports import (
+    BillNotOut,
+    BillSource,
+    BillUnusable,
+    Clock,
+    Fence,
+    LinesRead,
+    Reconciliations,
+)
+from shop_order.domain.status import PaymentType
+from shop_order.service.upkeep.bill_progress import Pace, Progress, Step, Told
+from shop_order.service.upkeep.day_comparison import DayComparison, EarlierBills, pages
 
 JOB = "reconcile"  # also the name of its lease
-PAGE = 500
 EMPTY_MS = 2 * DAY_MS  # after the start of a day: no bill by then means no payments
 CATCH_UP_DAYS = 7
-MAX_QUERIED = 500
-SETTLE_S = 15.0  # the wait for responses to the queries
+SETTLE_S = 15.0  # the wait for responses to the queries, after the last one was due
+MAX_SPREAD_S = 600.0
 POLL_S = 0.5
 NOT_OUT_S, UNAVAILABLE_S, UNUSABLE_S = 600.0, 300.0, 3600.0  # until the next try
+TOLD_EVERY_S, LOGGED_EVERY_S = 1.0, 10.0  # progress, to an operator and to the log
 DUE_EVERY_S = 60.0  # between checks for days that are due
 WATCHED_DAYS = 30
 
@@ -54,6 +59,7 @@ class ReconciliationService:
     clock: Clock  # the shop's: it only schedules queries
     fence: Callable[[], Fence]  # of this job's lease
     warn: Callable[..., None]
+    log: Callable[..., None]
     settle_s: float = SETTLE_S
     _not_before: dict[tuple[PaymentType, date], float] = field(default_factory=dict, init=False)
 
@@ -132,8 +138,12 @@ class ReconciliationService:
 
     # ---- one day ----
 
-    async def reconcile(self, channel: PaymentType, day: date, file: bytes | None = None) -> Reconciliation:
+    async def reconcile(
+        self, channel: PaymentType, day: date, file: IO[bytes] | None = None, told: Told | None = None
+    ) -> Reconciliation:
         """Compare a day's bill, from the provider or from a downloaded file, and store the result.
+
+        Nothing is stored before that, and asking twice about a payment is harmless: if killed, start again.
 
         Raises InvalidArgument (a day in the future), BillNotOut, BillUnusable, ChannelUnavailable,
         DependencyDown, LeaseLost, UnreadableRow (an altered row).
@@ -144,15 +154,20 @@ class ReconciliationService:
         if channel not in self.sources:
             raise ChannelUnavailable(channel.code, "bill")
         source = self.sources[channel]
-        bill = await self._bill(source, day) if file is None else await source.read(day, file)
-        comparison = Comparison(channel)
-        theirs = BillNumbers()
-        unpaid = await self._compare(comparison, bill, theirs)
-        settled = await self._settle(comparison, unpaid)
-        waiting = await self._compare_ours(comparison, day, theirs, EarlierBills(self._earlier(source, file)))
-        result = Reconciliation(
-            channel=channel,
-            day=day,
+        pace = Pace(channel, day, told or self._log_progress, TOLD_EVERY_S if told else LOGGED_EVERY_S)
+        bill = await self._bill(source, day, file, partial(pace.at, Step.READING))
+        compared = DayComparison(self.store, channel, bill, pace)
+        await compared.bill_with_ours()
+        settled = await self._settle(compared)
+        waiting = await compared.ours_with_bill(EarlierBills(self._earlier(source, file, pace)))
+        result = self._result(compared.comparison, bill, settled, waiting)
+        await self.store.keep(result, fence)
+        return result
+
+    def _result(self, comparison: Comparison, bill: Bill, settled: int, waiting: int) -> Reconciliation:
+        return Reconciliation(
+            channel=comparison.channel,
+            day=bill.day,
             ours=comparison.ours,
             theirs=comparison.theirs,
             differences=comparison.count,
@@ -161,23 +176,27 @@ class ReconciliationService:
             waiting=waiting,
             digest=bill.digest,
             created_ms=self.real_clock(),
+            fee_fen=comparison.fee_fen,
+            discount_fen=comparison.discount_fen,
         )
-        await self.store.keep(result, fence)
-        return result
 
-    async def _bill(self, source: BillSource, day: date) -> Bill:
+    async def _bill(self, source: BillSource, day: date, file: IO[bytes] | None, read: LinesRead) -> Bill:
         """The day's bill; empty once it is certain that there is none. Raises like `BillSource.bill`."""
+        if file is not None:
+            return await source.read(day, file, read)
         try:
-            return await source.bill(day)
+            return await source.bill(day, read)
         except BillNotOut:
             if self.real_clock() < first_ms(day) + EMPTY_MS:
                 raise
             return Bill(day, ())
 
-    def _earlier(self, source: BillSource, file: bytes | None) -> Callable[[date], Awaitable[Bill]]:
+    def _earlier(
+        self, source: BillSource, file: IO[bytes] | None, pace: Pace
+    ) -> Callable[[date], Awaitable[Bill]]:
         async def bill(day: date) -> Bill:
             try:
-                return await self._bill(source, day)
+                return await self._bill(source, day, None, partial(pace.at, Step.READING_EARLIER))
             except (BillNotOut, BillUnusable, ChannelUnavailable, DependencyDown):
                 if file is None:
                     raise
@@ -185,142 +204,32 @@ class ReconciliationService:
 
         return bill
 
-    async def _compare(self, comparison: Comparison, bill: Bill, theirs: BillNumbers) -> list[BillLine]:
-        """Compare all lines, except those returned: attempts unpaid here, which a query may settle."""
-        unpaid: list[BillLine] = []
-        for lines in pages(bill.lines):
-            if trades := [line for line in lines if not line.is_refund]:
-                unpaid += await self._compare_payments(comparison, bill.day, trades, theirs)
-            if refunds := [line for line in lines if line.is_refund]:
-                await self._compare_refunds(comparison, bill.day, refunds, theirs)
-        return unpaid
+    async def _settle(self, compared: DayComparison) -> int:
+        """Ask the provider about what only the bill knows, wait a moment, then compare it.
 
-    async def _compare_payments(
-        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: BillNumbers
-    ) -> Sequence[BillLine]:
-        unpaid: list[BillLine] = []
-        known = await self.store.payments([line.payment_sn for line in lines])
-        for line in lines:
-            payment = known.get(line.payment_sn)
-            if payment and payment.payment_type is not comparison.channel:
-                payment = None
-            in_earlier_bill = payment is not None and payment.is_paid and is_before(payment.paid_ms, day)
-            if in_earlier_bill or line.payment_sn in theirs.payments:
-                comparison.add_repeated(line)
-            elif payment and not payment.is_paid:
-                unpaid.append(line)
-            else:
-                comparison.compare_payment(line, payment)
-            theirs.payments.add(line.payment_sn)
-        return unpaid
-
-    async def _compare_refunds(
-        self, comparison: Comparison, day: date, lines: Sequence[BillLine], theirs: BillNumbers
-    ) -> None:
-        known = await self.store.refunds([line.refund_sn for line in lines])
-        for line in lines:
-            refund, number = known.get(line.refund_sn), (line.payment_sn, line.refund_sn)
-            done_ms = refund.finished_ms if refund and refund.state is RefundState.SUCCEEDED else None
-            in_earlier_bill = done_ms is not None and is_before(done_ms, day)
-            if in_earlier_bill or (
-                line.refund_sn in theirs.refunds if refund else number in theirs.foreign_refunds
-            ):
-                comparison.add_repeated(line)
-            else:
-                comparison.compare_refund(line, refund)
-            if refund:
-                theirs.refunds.add(line.refund_sn)
-            else:
-                theirs.foreign_refunds.add(number)
-
-    async def _settle(self, comparison: Comparison, unpaid: Sequence[BillLine]) -> int:
-        """Request a query of each, wait a moment, then compare. Return how many were settled."""
-        for line in unpaid[:MAX_QUERIED]:
-            await self.store.request_query(line.payment_sn, self.clock())
-        settled, until_s = 0, time.monotonic() + self.settle_s
-        for lines in pages(unpaid):
-            now = await self._paid_until(lines, until_s)
-            for line in lines:
-                before = comparison.count
-                comparison.compare_payment(line, now[line.payment_sn])
-                settled += comparison.count == before
+        The bill changes nothing: the running service asks, and its provider's verified answer is applied like
+        any other. Return how many payments and refunds were settled by it.
+        """
+        spread_s = await compared.ask(self.clock())
+        settled, until_s = 0, time.monotonic() + self.settle_s + min(spread_s, MAX_SPREAD_S)
+        for lines in pages(compared.asked):
+            await self._wait_for(compared, lines, until_s)
+            settled += await compared.compare_asked(lines)
         return settled
 
-    async def _paid_until(self, lines: Sequence[BillLine], until_s: float) -> Mapping[str, Payment]:
+    async def _wait_for(self, compared: DayComparison, lines: Sequence[BillLine], until_s: float) -> None:
         while True:
-            found = await self.store.payments([line.payment_sn for line in lines])
-            if all(one.is_paid for one in found.values()) or time.monotonic() >= until_s:
-                return found
+            if await compared.all_known(lines) or time.monotonic() >= until_s:
+                return
             await asyncio.sleep(POLL_S)
 
-    async def _compare_ours(
-        self, comparison: Comparison, day: date, theirs: BillNumbers, earlier: EarlierBills
-    ) -> int:
-        """Compare our payments and refunds that are not in the bill. Return how many may be in the next one.
-
-        Payments and refunds in the last minutes of a day are compared with the next day, when both bills are
-        published.
-        """
-        channel, waiting = comparison.channel, 0
-        begin, end = BillCursor(first_ms(day) - EDGE_MS), first_ms(day) + DAY_MS
-        after: BillCursor | None = begin
-        while after is not None:
-            paid = await self.store.paid(channel, after, end, PAGE)
-            for payment in paid:
-                if payment.payment_sn in theirs.payments:
-                    continue
-                if payment.paid_ms >= end - EDGE_MS:
-                    waiting += 1
-                elif not await earlier.has_payment(payment, day):
-                    comparison.add_missing_payment(payment)
-            after = BillCursor(paid[-1].paid_ms, paid[-1].payment_sn) if len(paid) == PAGE else None
-        after = begin
-        while after is not None:
-            refunded = await self.store.refunded(channel, after, end, PAGE)
-            for refund in refunded:
-                if refund.refund_sn in theirs.refunds:
-                    continue
-                if refund.finished_ms >= end - EDGE_MS:
-                    waiting += 1
-                elif not await earlier.has_refund(refund, day):
-                    comparison.add_missing_refund(refund)
-            after = (
-                BillCursor(refunded[-1].finished_ms, refunded[-1].refund_sn)
-                if len(refunded) == PAGE
-                else None
-            )
-        return waiting
-
-
-class EarlierBills:
-    """The bills of earlier days, each fetched on demand and once."""
-
-    def __init__(self, bill: Callable[[date], Awaitable[Bill]]) -> None:
-        self._bill = bill
-        self._numbers: dict[date, BillNumbers] = {}
-
-    async def has_payment(self, payment: Payment, excluding: date) -> bool:
-        """Whether another bill lists it; our clock may differ from the provider's."""
-        for day in days_near(payment.paid_ms, payment.paid_ms, excluding):
-            if payment.payment_sn in (await self._of(day)).payments:
-                return True
-        return False
-
-    async def has_refund(self, refund: Refund, excluding: date) -> bool:
-        """Whether another bill lists it; the refund may have succeeded before we knew."""
-        for day in days_near(refund.created_ms, refund.finished_ms, excluding):
-            if refund.refund_sn in (await self._of(day)).refunds:
-                return True
-        return False
-
-    async def _of(self, day: date) -> BillNumbers:
-        if day not in self._numbers:
-            bill = await self._bill(day)
-            self._numbers[day] = await asyncio.to_thread(BillNumbers.of, bill)  # a large bill takes long
-        return self._numbers[day]
-
-
-def pages(lines: Sequence[BillLine]) -> Iterator[Sequence[BillLine]]:
-    """Split into pages, so that orders are served in between."""
-    for begin in range(0, len(lines), PAGE):
-        yield lines[begin : begin + PAGE]
+    def _log_progress(self, progress: Progress) -> None:
+        self.log(
+            "bill_progress",
+            channel=progress.channel.code,
+            day=str(progress.day),
+            step=progress.step.value,
+            lines=progress.done,
+            total=progress.total or None,
+            lines_per_s=progress.per_s,
+        )

@@ -75,13 +75,8 @@ class Statistics:
 
         Raises InvalidArgument (not a day, or too many days), DependencyDown.
         """
-        last = parse_day("end", last_day or day_of(self.clock()))
-        default = date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1))
-        first = parse_day("start", first_day) if first_day else default
-        if last < first:
-            raise InvalidArgument("end", "too_early", other="start")
-        if (last - first).days >= MAX_DAYS:
-            raise InvalidArgument("start", "range_too_long", max=MAX_DAYS)
+        today = date.fromisoformat(day_of(self.clock()))
+        first, last = day_span(first_day, last_day, today)
         unpublished, _ = await self.outbox.lag()
         unlogged, _ = await self.feed.lag()
         is_complete = (await self.log.backfill()).is_complete
@@ -96,6 +91,21 @@ class Statistics:
             unpublished + unlogged,
             is_complete,
         )
+
+
+def day_span(first_day: str, last_day: str, default_last: date) -> tuple[date, date]:
+    """The first and the last day of a report; by default it has `DEFAULT_DAYS`.
+
+    Raises InvalidArgument (not a day, or too many days).
+    """
+    last = parse_day("end", last_day) if last_day else default_last
+    default = date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1))
+    first = parse_day("start", first_day) if first_day else default
+    if last < first:
+        raise InvalidArgument("end", "too_early", other="start")
+    if (last - first).days >= MAX_DAYS:
+        raise InvalidArgument("start", "range_too_long", max=MAX_DAYS)
+    return first, last
 
 
 def parse_day(field: str, text: str) -> date:

@@ -108,6 +108,7 @@ ROLES: Mapping[str, Who] = {
     "POST /api/v1/admin/refunds/{refund_sn}/resend": OPERATOR,
     "POST /api/v1/admin/refunds/{refund_sn}/settle": OPERATOR,
     "GET /api/v1/admin/stats/orders": OPERATOR,
+    "GET /api/v1/admin/stats/settlement": OPERATOR,
     "POST /api/v1/admin/clock": OPERATOR,
     "GET /api/v1/docs": Who.ANYONE,
     "GET /api/v1/redoc": Who.ANYONE,

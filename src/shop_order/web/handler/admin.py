@@ -19,8 +19,8 @@ from shop_order.domain.errors import (
 from shop_order.domain.status import OrderStatus
 from shop_order.service.use_cases import UseCases
 from shop_order.web.context import context
-from shop_order.web.dto.admin_responses import AdminLogsData, ClockData, StatisticsData
-from shop_order.web.dto.fields import Day, OrderSn
+from shop_order.web.dto.admin_responses import AdminLogsData, ClockData, SettlementData, StatisticsData
+from shop_order.web.dto.fields import Day, OrderSn, PayType
 from shop_order.web.dto.requests import ClockBody, ShipBody
 from shop_order.web.dto.responses import OrderData
 from shop_order.web.handler.route import operation, success
@@ -88,6 +88,28 @@ class AdminHandler:
         """Order counts and amounts."""
         report = await self.use_cases.statistics.report(start or "", end or "")
         return success(StatisticsData.of(report, context().language), "查询成功", "ok")
+
+    @operation(
+        "GET",
+        "/api/v1/admin/stats/settlement",
+        id="getSettlement",
+        tag=TAG,
+        summary="渠道结算 / Settlement of the channels",
+        description="按账单日（东八区）和支付渠道列出已核对账单的支付、退款、手续费与净额；"
+        "默认截至昨日的 30 天，最多 366 天。\n\n"
+        "What each provider pays out, by the day of its bill (UTC+8), from the reconciled bills. The default "
+        "is 30 days until yesterday, the maximum 366.",
+        data=SettlementData,
+    )
+    async def settlement(
+        self,
+        start: Annotated[Day | None, Query(description="起始日（含）/ First day")] = None,
+        end: Annotated[Day | None, Query(description="结束日（含）/ Last day")] = None,
+        payment_type: Annotated[PayType | None, Query(description="支付渠道 / The channel")] = None,
+    ) -> Response:
+        """Gross, fees, refunds and net of each day and channel."""
+        report = await self.use_cases.settled_days.report(start or "", end or "", payment_type)
+        return success(SettlementData.of(report, context().language), "查询成功", "ok")
 
 
 class ClockHandler:

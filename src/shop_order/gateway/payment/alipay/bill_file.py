@@ -8,36 +8,40 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from hashlib import sha256
-from typing import IO, Any, TextIO, overload
+from hashlib import file_digest
+from typing import IO, Any
 
 from shop_order.domain.bill import Bill, BillLine
 from shop_order.domain.entity.payment import MAX_PAYMENT_FEN
-from shop_order.domain.ports import BillUnusable
-from shop_order.pkg.money import BadAmount, fen_of_yuan
+from shop_order.domain.ports import BillUnusable, LinesRead
+from shop_order.gateway.payment.bill_files import (
+    MAX_LINES,
+    MAX_NOTES,
+    MAX_PACKED,
+    MAX_UNPACKED,
+    check_number,
+    disk_lines,
+    rows,
+    signed_fen,
+)
 
-MAX_PACKED = 64 * 1024 * 1024  # bytes
-MAX_UNPACKED = 256 * 1024 * 1024
 MAX_FILES = 8
-MAX_LINES = 500_000
-MAX_NOTES = 100
-MAX_ROW = 16_384  # characters of a row, which may span lines
-MAX_NUMBER = 64  # characters
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, RuntimeError, ValueError)
 GBK = "gb18030"  # a superset of GBK
+BLOCK = 1 << 20
 
 TRADE_NO, PAYMENT_SN, TYPE, FINISHED = "支付宝交易号", "商户订单号", "业务类型", "完成时间"
-AMOUNT, RECEIVED, REFUND_SN = "订单金额（元）", "商家实收（元）", "退款批次号/请求号"
+AMOUNT, RECEIVED, REFUND_NO, FEE = "订单金额（元）", "商家实收（元）", "退款批次号/请求号", "服务费（元）"
 TRADES, REFUNDS, ALL = "交易订单总笔数", "退款订单总笔数", "合计"
-_DETAILS = (TRADE_NO, PAYMENT_SN, TYPE, FINISHED, AMOUNT, RECEIVED, REFUND_SN)
-_SUMMARY = (TRADES, REFUNDS, AMOUNT, RECEIVED)
-Line = tuple[str, str, int, bool, str]  # the fields of a BillLine
+_DETAILS = (TRADE_NO, PAYMENT_SN, TYPE, FINISHED, AMOUNT, RECEIVED, REFUND_NO, FEE)
+_SUMMARY = (TRADES, REFUNDS, AMOUNT, RECEIVED, FEE)
 _ENTRY = b"PK\x01\x02"  # begins each entry of a zip's directory
 _IS_REFUND = {"交易": False, "退款": True}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
@@ -46,37 +50,17 @@ _SPAN = re.compile(r"#起始日期：\[([^]]*)\]\s*终止日期：\[([^]]*)\]")
 _TOTAL = re.compile(r"#(交易|退款)合计：(\d{1,9})笔，商家实收(?:退款)?共(-?[\d.]+)元", re.ASCII)
 
 
-class LazyLines(Sequence[BillLine]):
-    """Lines of a bill, made on access.
-
-    Half a million objects would make a garbage collection take long; tuples of texts and numbers are not
-    tracked by it.
-    """
-
-    def __init__(self, lines: Sequence[Line]) -> None:
-        self._lines = lines
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    @overload
-    def __getitem__(self, at: int) -> BillLine: ...
-    @overload
-    def __getitem__(self, at: slice) -> LazyLines: ...
-    def __getitem__(self, at: int | slice) -> BillLine | LazyLines:
-        return LazyLines(self._lines[at]) if isinstance(at, slice) else BillLine(*self._lines[at])
-
-
 class Details:
     """Collects the rows of the details file."""
 
     required = _DETAILS
 
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
+    def __init__(self, read: LinesRead) -> None:
+        self.lines = disk_lines(read)
         self.count = {False: 0, True: 0}  # keyed by is_refund
         self.received_fen = {False: 0, True: 0}
         self.amount_fen = 0
+        self.fee_fen = 0  # as the bill has it: below 0 for what Alipay took
 
     def add(self, row: Mapping[str, str]) -> None:
         """Add a row. Raises ValueError."""
@@ -89,18 +73,23 @@ class Details:
         fen = signed_fen(row[AMOUNT])
         if not 0 < abs(fen) <= MAX_PAYMENT_FEN or (fen < 0) is not is_refund:
             raise ValueError(f"{row[TYPE]} {row[AMOUNT]}")
-        for name in (TRADE_NO, PAYMENT_SN, REFUND_SN):
-            number = row[name]  # printed to terminals
-            if len(number) > MAX_NUMBER or not number.isprintable() or (not number and name != REFUND_SN):
-                raise ValueError(f"{name} {number[:MAX_NUMBER]!r}")
-        refund_sn = row[REFUND_SN] if is_refund else ""
-        self.lines.append((row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, refund_sn))
-        received_fen = signed_fen(row[RECEIVED])
-        if abs(received_fen) > MAX_PAYMENT_FEN:
-            raise ValueError(f"{RECEIVED} {row[RECEIVED]}")
+        check_number(TRADE_NO, row[TRADE_NO], required=True)
+        check_number(PAYMENT_SN, row[PAYMENT_SN], required=True)
+        check_number(REFUND_NO, row[REFUND_NO], required=False)
+        out_refund_no = row[REFUND_NO] if is_refund else ""
+        fee_fen, received_fen = signed_fen(row[FEE]), signed_fen(row[RECEIVED])
+        if abs(fee_fen) > abs(fen) or (fee_fen and (fee_fen > 0) is not is_refund):
+            raise ValueError(f"{FEE} {row[FEE]} of {row[AMOUNT]}")
+        if abs(received_fen) > abs(fen) or received_fen * fen < 0:
+            raise ValueError(f"{RECEIVED} {row[RECEIVED]} of {row[AMOUNT]}")
+        line = BillLine(
+            row[PAYMENT_SN], row[TRADE_NO], abs(fen), is_refund, out_refund_no, -fee_fen, fen - received_fen
+        )
+        self.lines.append(line.row())
         self.count[is_refund] += 1
         self.received_fen[is_refund] += received_fen
         self.amount_fen += fen
+        self.fee_fen += fee_fen
 
 
 class Summary:
@@ -109,24 +98,24 @@ class Summary:
     required = _SUMMARY
 
     def __init__(self) -> None:
-        self.totals: tuple[int, int, int, int] | None = None
+        self.totals: tuple[int, ...] | None = None
 
     def add(self, row: Mapping[str, str]) -> None:
         """Add a row. Raises ValueError."""
         if ALL in row.values():
             counts = (int(row[TRADES]), int(row[REFUNDS]))
-            self.totals = (*counts, signed_fen(row[AMOUNT]), signed_fen(row[RECEIVED]))
+            self.totals = (*counts, *(signed_fen(row[name]) for name in (AMOUNT, RECEIVED, FEE)))
 
 
-def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
+def bill_of(file: IO[bytes], day: date, seller_id: str, read: LinesRead) -> Bill:
     """Read the complete bill of a day and account, from a zip or a CSV file. Raises BillUnusable."""
-    if len(content) > MAX_PACKED:
+    if file.seek(0, os.SEEK_END) > MAX_PACKED:
         raise BillUnusable(f"the bill is larger than {MAX_PACKED} bytes")
     tables: dict[type, Details | Summary] = {}
     notes: list[str] = []
     try:
-        for file in files(content):
-            table, notes_of_file = read(file)
+        for one in files(file):
+            table, notes_of_file = read_table(one, read)
             check_head(notes_of_file, day, seller_id)
             if type(table) in tables:
                 raise BillUnusable("the bill has two files of the same kind")
@@ -147,17 +136,20 @@ def bill_of(content: bytes, day: date, seller_id: str) -> Bill:
         check_summary(summary, details)
     elif not any(_TOTAL.match(note) for note in notes):
         raise BillUnusable("the bill has no totals; it may be incomplete")
-    return Bill(day, LazyLines(details.lines), sha256(content).hexdigest())
+    file.seek(0)
+    return Bill(day, details.lines, file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
 
 
-def files(content: bytes) -> Iterator[IO[bytes]]:
+def files(file: IO[bytes]) -> Iterator[IO[bytes]]:
     """Yield each file, unpacked as it is read. Raises BillUnusable."""
-    if not content.startswith(b"PK"):
-        yield io.BytesIO(content)
+    file.seek(0)
+    if file.read(2) != b"PK":
+        file.seek(0)
+        yield file
         return
-    if content.count(_ENTRY) > MAX_FILES:  # checked before a huge directory is read
+    if entries(file) > MAX_FILES:  # checked before a huge directory is read
         raise BillUnusable(f"the zip has more than {MAX_FILES} files")
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+    with zipfile.ZipFile(file) as packed:
         left = [MAX_UNPACKED]
         for entry in packed.infolist():
             if entry.is_dir():
@@ -166,6 +158,16 @@ def files(content: bytes) -> Iterator[IO[bytes]]:
                 raise BillUnusable("the zip uses an unsupported compression")
             with packed.open(entry) as opened:
                 yield io.BufferedReader(Bounded(opened, left))
+
+
+def entries(file: IO[bytes]) -> int:
+    """Return how many entries the directory of a zip can have."""
+    found, end = 0, b""
+    file.seek(0)
+    while block := file.read(BLOCK):
+        found += (end + block).count(_ENTRY)
+        end = block[1 - len(_ENTRY) :]
+    return found
 
 
 class Bounded(io.RawIOBase):
@@ -187,14 +189,15 @@ class Bounded(io.RawIOBase):
         return len(found)
 
 
-def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
+def read_table(file: IO[bytes], read: LinesRead) -> tuple[Details | Summary, list[str]]:
     """Read a file: its table, and the lines around it. Raises BillUnusable, UnicodeDecodeError."""
     table: Details | Summary | None = None
     names: Sequence[str] = ()
     notes: list[str] = []
     ended, number = False, 0
+    text = io.TextIOWrapper(file, GBK, newline="")
     try:
-        for row in rows(io.TextIOWrapper(file, GBK, newline="")):
+        for row in rows(text):
             values = [value.strip() for value in row]
             number += 1
             if number > MAX_LINES or len(notes) > MAX_NOTES:
@@ -207,7 +210,7 @@ def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
             elif ended:
                 raise BillUnusable("the bill has rows after its end")
             elif table is None:
-                names, table = values, table_of(values)
+                names, table = values, table_of(values, read)
             else:
                 table.add(dict(zip(names, values, strict=True)))
     except (ValueError, csv.Error) as wrong:
@@ -216,29 +219,13 @@ def read(file: IO[bytes]) -> tuple[Details | Summary, list[str]]:
         raise BillUnusable(f"row {number} of the bill can't be read: {wrong}") from wrong
     if table is None or not ended:
         raise BillUnusable("the bill is truncated, or not from Alipay")
+    text.detach()  # the file stays open: its digest is still wanted
     return table, notes
 
 
-def rows(text: TextIO) -> Iterator[Sequence[str]]:
-    """Yield the rows of a CSV file, each of a bounded length. Raises BillUnusable, csv.Error."""
-    length = 0
-
-    def lines() -> Iterator[str]:
-        nonlocal length
-        while line := text.readline(MAX_ROW):
-            length += len(line)
-            if length >= MAX_ROW:
-                raise BillUnusable(f"the bill has a row of more than {MAX_ROW} characters")
-            yield line
-
-    for row in csv.reader(lines()):
-        length = 0
-        yield row
-
-
-def table_of(names: Sequence[str]) -> Details | Summary:
+def table_of(names: Sequence[str], read: LinesRead) -> Details | Summary:
     """Return the table with these column names. Raises BillUnusable."""
-    table = Details() if TRADE_NO in names else Summary()
+    table = Details(read) if TRADE_NO in names else Summary()
     if missing := [name for name in table.required if name not in names]:
         raise BillUnusable(f"the bill has no column {', '.join(missing)}")
     if len(set(names)) != len(names):
@@ -271,14 +258,6 @@ def check_totals(notes: Sequence[str], details: Details) -> None:
 def check_summary(summary: Summary, details: Details) -> None:
     """Check the details against the summary. Raises BillUnusable."""
     received_fen = sum(details.received_fen.values())
-    if summary.totals != (details.count[False], details.count[True], details.amount_fen, received_fen):
+    counts = (details.count[False], details.count[True])
+    if summary.totals != (*counts, details.amount_fen, received_fen, details.fee_fen):
         raise BillUnusable("the bill's summary does not agree with its details")
-
-
-def signed_fen(yuan: str) -> int:
-    """Return the fen of an amount in yuan. Raises ValueError."""
-    try:
-        fen = fen_of_yuan(yuan.removeprefix("-"))
-    except BadAmount as bad:
-        raise ValueError(f"{yuan!r} is not an amount") from bad
-    return -fen if yuan.startswith("-") else fen

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 from shop_order.domain.bill import Bill
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.ports import BillNotOut, BillUnusable
-from shop_order.gateway.payment.alipay.bill_file import MAX_PACKED, bill_of
+from shop_order.domain.ports import BillNotOut, BillUnusable, LinesRead
+from shop_order.gateway.payment.alipay.bill_file import bill_of
 from shop_order.gateway.payment.alipay.gateway import UNCOMPRESSED, AlipayGateway
+from shop_order.gateway.payment.bill_files import MAX_PACKED, downloaded
 
 METHOD = "alipay.data.dataservice.bill.downloadurl.query"
 NO_BILL = "BILL_NOT_EXIST"  # not issued yet, or no money moved on that day
 OUT_MS = 37_800_000  # at about 10:00; 10:30 at the latest
-DOWNLOAD_S = 120.0
 HOSTS = (".alipay.com", ".alipaydev.com", ".alipayobjects.com")
 
 
@@ -31,16 +32,17 @@ class AlipayBills:
     def available(self) -> bool:
         return self._gateway.available()
 
-    async def bill(self, day: date) -> Bill:
+    async def bill(self, day: date, read: LinesRead) -> Bill:
         url = checked_url(await self.url(day), self._gateway.settings.gateway)
-        return await self.read(day, await self._download(url))
+        async with downloaded(self._gateway.http(), url, UNCOMPRESSED, MAX_PACKED) as file:
+            return await self.read(day, file, read)
 
     async def url(self, day: date) -> str:
         """The URL of that day's bill, valid for 30 s.
 
         Raises BillNotOut, BillUnusable (Alipay refuses it), DependencyDown, ChannelUnavailable.
         """
-        self._gateway.load_keys()
+        self._gateway.keys()
         answer = await self._gateway.call(METHOD, {"bill_type": "trade", "bill_date": day.isoformat()})
         refused, url = answer.get("sub_code", ""), answer.get("bill_download_url", "")
         if refused.upper().endswith(NO_BILL):
@@ -51,28 +53,9 @@ class AlipayBills:
             raise DependencyDown("payment_provider", self._gateway.settings.gateway)
         raise BillUnusable(f"alipay refuses the bill of {day}: {refused or answer.get('msg')}")
 
-    async def read(self, day: date, content: bytes) -> Bill:
+    async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         seller_id = self._gateway.settings.seller_id
-        return await asyncio.to_thread(bill_of, content, day, seller_id)  # a large bill takes seconds
-
-    async def _download(self, url: str) -> bytes:
-        import httpx
-
-        content, host = bytearray(), urlsplit(url).netloc  # the rest of the URL is a secret
-        try:
-            async with (
-                asyncio.timeout(DOWNLOAD_S),
-                self._gateway.http().stream("GET", url, headers=UNCOMPRESSED) as answer,
-            ):
-                if answer.status_code != 200:
-                    raise DependencyDown("payment_provider", f"{host}: HTTP {answer.status_code}")
-                async for chunk in answer.aiter_raw():
-                    content += chunk
-                    if len(content) > MAX_PACKED:
-                        raise BillUnusable(f"the bill is larger than {MAX_PACKED} bytes")
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as failed:
-            raise DependencyDown("payment_provider", host) from failed
-        return bytes(content)
+        return await asyncio.to_thread(bill_of, file, day, seller_id, read)  # a large bill takes seconds
 
 
 def checked_url(url: str, gateway: str) -> str:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from shop_order.domain.entity.payment import MAX_PAYMENT_FEN, Payment, Redirect
+from shop_order.domain.entity.payment import (
+    MAX_PAYMENT_FEN,
+    BridgeParameters,
+    Payment,
+    PaymentAction,
+    QrCode,
+    Redirect,
+)
 from shop_order.domain.entity.refund import Refund
-from shop_order.domain.errors import InvalidArgument
+from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument
 from shop_order.domain.ports import (
     Clock,
     Device,
@@ -27,16 +34,25 @@ from shop_order.pkg.money import yuan_of_fen
 METHODS = {
     "page": ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
     "wap": ("alipay.trade.wap.pay", "QUICK_WAP_PAY"),
+    "qr": ("alipay.trade.precreate", "FACE_TO_FACE_PAYMENT"),
+    "app": ("alipay.trade.app.pay", "QUICK_MSECURITY_PAY"),
 }
+ORDER_STRING = "orderStr"  # the name of the text that the shop's app passes to Alipay's SDK
+MAX_QR = 1024  # characters
 MAX_SUBJECT = 256
 MAX_RETURN_URL = 256
 # Not allowed in a subject; replaced by full-width characters.
 SUBJECT_MARKS = str.maketrans("/=&", "／＝＆")
 NOT_EXIST = "ACQ.TRADE_NOT_EXIST"
-# Refund errors that may pass on a retry; the others are final.
+# Refund errors that may pass on a retry; of the others, the first table is about time, and the rest is final.
 RETRYABLE = frozenset(
-    {"ACQ.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.REFUND_CHARGE_ERROR", "ACQ.TRADE_SETTLE_ERROR"}
-)
+    {
+        "ACQ.SYSTEM_ERROR", "AQC.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.REFUND_CHARGE_ERROR",
+        "ACQ.TRADE_SETTLE_ERROR",
+    }
+)  # fmt: skip
+# Alipay finishes a trade at the end of the contract's refund period (a year, as a rule): no refund after it.
+TOO_LATE = frozenset({"ACQ.TRADE_HAS_FINISHED"})
 
 
 class Alipay:
@@ -44,8 +60,7 @@ class Alipay:
 
     payment_type = PaymentType.ALIPAY
     trade_types = TradeTypes(
-        ("page", "wap"),
-        unavailable=frozenset({"qr", "app"}),
+        ("page", "wap", "qr", "app"),
         at_cashier={Device.PHONE: "wap", Device.WECHAT: "wap"},
     )
     smallest_fen = 1
@@ -56,6 +71,7 @@ class Alipay:
         self.seller = settings.seller_id
         self._gateway = AlipayGateway(settings, real_clock, log)
         self._now = real_clock
+        self._log = log
         self.bills = AlipayBills(self._gateway)
 
     async def aclose(self) -> None:
@@ -66,7 +82,8 @@ class Alipay:
 
     # ---- opening ----
 
-    async def open(self, request: OpenRequest) -> Redirect:
+    async def open(self, request: OpenRequest) -> PaymentAction:
+        """Open an attempt: `page` and `wap` redirect, `qr` is scanned, `app` is a text for Alipay's SDK."""
         payment, return_url = request.payment, request.return_url
         if len(return_url) > MAX_RETURN_URL:
             raise InvalidArgument("return_url", "too_long", max=MAX_RETURN_URL)
@@ -81,8 +98,27 @@ class Alipay:
         }
         if payment.trade_type == "wap" and return_url:
             content["quit_url"] = return_url  # where a buyer goes who leaves without paying
-        addresses = {"notify_url": self.settings.notify_url, "return_url": return_url}
-        return Redirect(self._gateway.url(method, content, addresses))
+        urls = {"notify_url": self.settings.notify_url}
+        match payment.trade_type:
+            case "qr":
+                return QrCode(await self._qr_code(method, content, urls))
+            case "app":
+                return BridgeParameters({ORDER_STRING: self._gateway.order_string(method, content, urls)})
+        return Redirect(self._gateway.url(method, content, urls | {"return_url": return_url}))
+
+    async def _qr_code(self, method: str, content: Mapping[str, str], urls: Mapping[str, str]) -> str:
+        """Ask for a code. A lost one harms nobody: no trade exists before somebody scans it.
+
+        Raises DependencyDown (no answer), ChannelUnavailable (refused).
+        """
+        answer = await self._gateway.call(method, content, urls)
+        code, text = answer.get("code"), answer.get("qr_code", "")
+        if code == "10000" and 0 < len(text) <= MAX_QR and text.isprintable():
+            return text
+        if code in (None, "10000", "20000"):
+            raise DependencyDown("payment_provider", self.settings.gateway)
+        self._log("alipay_refuses_qr", out_trade_no=content["out_trade_no"], sub_code=answer.get("sub_code"))
+        raise ChannelUnavailable("alipay")
 
     # ---- an open payment, and its refunds ----
 
@@ -112,9 +148,7 @@ class Alipay:
         answer = await self._gateway.call("alipay.trade.refund", content)
         if answer.get("code") == "10000":
             return RefundResult.SUCCEEDED if answer.get("fund_change") == "Y" else RefundResult.PROCESSING
-        if answer.get("code") == "40004" and answer.get("sub_code") not in RETRYABLE:
-            return RefundResult.FAILED
-        return RefundResult.UNKNOWN
+        return refused(answer) if answer.get("code") == "40004" else RefundResult.UNKNOWN
 
     async def query_refund(self, refund: Refund) -> RefundResult:
         content = {"out_trade_no": refund.payment_sn, "out_request_no": refund.out_refund_no}
@@ -128,5 +162,13 @@ class Alipay:
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         ours = self.settings
-        key = self._gateway.load_keys()[1]
-        return notice_of(body, headers, key=key, app_id=ours.app_id, seller_id=ours.seller_id)
+        keys = self._gateway.keys().theirs.values()
+        return notice_of(body, headers, keys=keys, app_id=ours.app_id, seller_id=ours.seller_id)
+
+
+def refused(answer: Mapping[str, str]) -> RefundResult:
+    """Return the result of a refund that Alipay refused by its rules."""
+    reason = answer.get("sub_code", "")
+    if reason in TOO_LATE:
+        return RefundResult.TOO_LATE
+    return RefundResult.UNKNOWN if reason.removeprefix("aop.") in RETRYABLE else RefundResult.FAILED

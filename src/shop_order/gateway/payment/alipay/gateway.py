@@ -1,4 +1,4 @@
-"""Calls to Alipay's gateway: signed requests and verified answers (RSA2)."""
+"""Calls to Alipay's gateway: signed requests and verified answers (RSA2), by keys or by certificates."""
 
 from __future__ import annotations
 
@@ -12,39 +12,48 @@ from urllib.parse import urlencode
 
 from shop_order.domain.errors import ChannelUnavailable
 from shop_order.domain.ports import Clock
-from shop_order.gateway.payment.alipay.reading import beijing, header_charset, node_of, sign, signed_text
-from shop_order.pkg.key_files import private_key, public_key
+from shop_order.gateway.payment.alipay.keys import CertificateFiles, Keys, load_keys
+from shop_order.gateway.payment.alipay.reading import (
+    UnknownCertificate,
+    beijing,
+    header_charset,
+    node_of,
+    sign,
+    signed_text,
+    unsigned_node_of,
+)
 
 if TYPE_CHECKING:
     import httpx
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 MAX_ANSWER = 256 * 1024  # bytes
 CHARSET = "utf-8"
+DOWNLOAD = "alipay.open.app.alipaycert.download"
 UNCOMPRESSED = {"accept-encoding": "identity"}  # the size of decompressed content is unbounded
 
 
 @dataclass(frozen=True, slots=True)
 class AlipaySettings:
-    """Our account at Alipay, and its gateway; times in seconds."""
+    """Our account at Alipay, and its gateway; times in seconds. `certificates` replace `public_key`."""
 
     gateway: str
     app_id: str
     seller_id: str
     app_private_key: Path
-    public_key: Path
+    public_key: Path | None
     notify_url: str
     timeout_s: Callable[[], float]  # called for every request, since the setting may be reloaded
+    certificates: CertificateFiles | None = None
 
 
 class AlipayGateway:
-    """Connections to the gateway, with our private key and Alipay's public key."""
+    """Connections to the gateway, with our private key and Alipay's public keys."""
 
     def __init__(self, settings: AlipaySettings, real_clock: Clock, log: Callable[..., None]) -> None:
         self.settings = settings
         self._now = real_clock
         self._log = log
-        self._keys: tuple[RSAPrivateKey, RSAPublicKey] | None = None
+        self._keys: Keys | None = None
         self._http: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
@@ -53,23 +62,27 @@ class AlipayGateway:
             await self._http.aclose()
 
     def available(self) -> bool:
-        """Return whether both keys can be read."""
+        """Return whether all keys can be read."""
         try:
-            self.load_keys()
+            self.keys()
         except ChannelUnavailable:
             return False
         return True
 
     def url(self, method: str, content: Mapping[str, str], urls: Mapping[str, str]) -> str:
         """Return the signed URL of a page for the buyer."""
-        return f"{self.settings.gateway}?{urlencode(self._signed(method, content, urls))}"
+        return f"{self.settings.gateway}?{self.order_string(method, content, urls)}"
 
-    def load_keys(self) -> tuple[RSAPrivateKey, RSAPublicKey]:
-        """Return our private key and Alipay's public key. Raises ChannelUnavailable."""
+    def order_string(self, method: str, content: Mapping[str, str], urls: Mapping[str, str]) -> str:
+        """Return the signed call as the URL-encoded text that the shop's app passes to Alipay's app."""
+        return urlencode(self._signed(method, content, urls))
+
+    def keys(self) -> Keys:
+        """Return our private key and Alipay's public keys. Raises ChannelUnavailable."""
         if self._keys is None:
+            ours = self.settings
             try:
-                ours = private_key(self.settings.app_private_key)
-                self._keys = (ours, public_key(self.settings.public_key))
+                self._keys = load_keys(ours.app_private_key, ours.public_key, ours.certificates)
             except (OSError, ValueError) as missing:
                 raise ChannelUnavailable("alipay") from missing
         return self._keys
@@ -84,20 +97,27 @@ class AlipayGateway:
             "timestamp": beijing(self._now()),
             "version": "1.0",
             "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+            **self.keys().named,
             **{key: value for key, value in urls.items() if value},
         }
         text = signed_text({k: v.encode() for k, v in fields.items()}, excluded=frozenset({"sign"}))
-        return fields | {"sign": sign(self.load_keys()[0], text)}
+        return fields | {"sign": sign(self.keys().ours, text)}
 
-    async def call(self, method: str, content: Mapping[str, str]) -> dict[str, str]:
+    async def call(
+        self, method: str, content: Mapping[str, str], urls: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
         """Call a method; return the verified answer about this trade, empty if there is none."""
         import httpx
 
         payment_sn = content.get("out_trade_no")
         try:
             async with asyncio.timeout(self.settings.timeout_s()):  # httpx's restarts with each chunk
-                answer, charset = await self._post(self._signed(method, content, {}))
-            node = node_of(answer, charset, method, self.load_keys()[1])
+                answer, charset = await self._post(self._signed(method, content, urls or {}))
+                try:
+                    node = node_of(answer, charset, method, self.keys().theirs)
+                except UnknownCertificate as unknown:
+                    await self._fetch_certificate(unknown.number)
+                    node = node_of(answer, charset, method, self.keys().theirs)
             if node.get("code") == "10000" and node.get("out_trade_no") != payment_sn:
                 raise ValueError("the answer is about another trade")
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
@@ -111,6 +131,16 @@ class AlipayGateway:
             )
             return {}
         return node
+
+    async def _fetch_certificate(self, number: str) -> None:
+        """Fetch Alipay's new certificate; its issuer proves it, not a signature of the answer.
+
+        Raises httpx.HTTPError, ValueError, RecursionError, ChannelUnavailable.
+        """
+        answer, charset = await self._post(self._signed(DOWNLOAD, {"alipay_cert_sn": number}, {}))
+        content = unsigned_node_of(answer, charset, DOWNLOAD).get("alipay_cert_content", "")
+        self._keys = self.keys().with_successor(number, content, self._now())
+        self._log("alipay_certificate_fetched", gateway=self.settings.gateway, alipay_cert_sn=number)
 
     async def _post(self, fields: dict[str, str]) -> tuple[bytes, str]:
         """Return the raw answer, and the charset it names. Raises httpx.HTTPError, ValueError."""

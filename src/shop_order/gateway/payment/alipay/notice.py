@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -50,16 +50,16 @@ _MAX_ID = 128  # characters
 
 
 def notice_of(
-    body: bytes, headers: Mapping[str, str], *, key: RSAPublicKey, app_id: str, seller_id: str
+    body: bytes, headers: Mapping[str, str], *, keys: Iterable[RSAPublicKey], app_id: str, seller_id: str
 ) -> Notice:
-    """Verify and read a notice.
+    """Verify and read a notice, signed with one of Alipay's keys.
 
     Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us, or out of bounds).
     """
     signed = form(body)
     text = signed_text(signed, excluded=UNSIGNED)
     sign = signed.get("sign", b"").decode("ascii", "replace")
-    if signed.get("sign_type") != b"RSA2" or not is_signed_by(key, text, sign):
+    if signed.get("sign_type") != b"RSA2" or not any(is_signed_by(key, text, sign) for key in keys):
         raise SignatureInvalid("notice")
     if ambiguous := hidden_in(signed):
         found = _ABOUT.search(text)  # anywhere in it: it is only used to query the provider

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -33,6 +33,7 @@ AMOUNTS = (
     "refund_amount",
 )  # fmt: skip
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d{1,3})?", re.ASCII)
+_CERTIFICATE = re.compile(r"[0-9a-f]{32}")
 # GB18030 is a superset of GBK and GB2312.
 _CODECS = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "gb18030": "gb18030"}
 _IN_HEADER = re.compile(r';\s*charset\s*=\s*"?([^";\s]+)', re.IGNORECASE)
@@ -88,21 +89,58 @@ def outline(content: bytes, codec: str) -> str:
     return _NOT_ASCII.sub(b"x", plain).decode("ascii")
 
 
-def node_of(content: bytes, charset: str, method: str, key: RSAPublicKey) -> dict[str, str]:
-    """Return the text fields of the signed answer to `method`. Raises ValueError, RecursionError."""
+class UnknownCertificate(ValueError):
+    """The answer is signed with the key of a certificate of this number, which we do not have."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"the answer names the certificate {number}")
+        self.number = number
+
+
+def node_of(content: bytes, charset: str, method: str, keys: Mapping[str, RSAPublicKey]) -> dict[str, str]:
+    """Return the text fields of the answer to `method`, signed with one of Alipay's keys.
+
+    `keys` by the numbers of their certificates; "" is a key without one.
+    Raises UnknownCertificate, ValueError, RecursionError.
+    """
     codec = codec_of(charset or "utf-8")  # the charset of our request
-    text = outline(content, codec)
-    name = f'"{method.replace(".", "_")}_response":'
-    start = text.index(name) + len(name)
-    _, length = json.JSONDecoder().raw_decode(text[start:])
-    signed = content[start : start + length]
+    text, signed = _signed_part(content, codec, method)
     whole: Any = json.loads(text)
     sign = whole.get("sign") if isinstance(whole, dict) else None
     if not isinstance(sign, str):
         raise ValueError("the answer is not signed")
-    if not is_signed_by(key, signed, sign):
+    if not any(is_signed_by(key, signed, sign) for key in _keys_for(whole.get("alipay_cert_sn"), keys)):
         raise ValueError("the answer's signature is not Alipay's")
-    node: Any = json.loads(signed.decode(codec))
+    return _texts(signed.decode(codec))
+
+
+def unsigned_node_of(content: bytes, charset: str, method: str) -> dict[str, str]:
+    """Return the text fields of an answer whose content proves itself. Raises ValueError, RecursionError."""
+    codec = codec_of(charset or "utf-8")
+    return _texts(_signed_part(content, codec, method)[1].decode(codec))
+
+
+def _signed_part(content: bytes, codec: str, method: str) -> tuple[str, bytes]:
+    """Return the outline of the answer, and the bytes that its signature covers."""
+    text = outline(content, codec)
+    name = f'"{method.replace(".", "_")}_response":'
+    start = text.index(name) + len(name)
+    _, length = json.JSONDecoder().raw_decode(text[start:])
+    return text, content[start : start + length]
+
+
+def _keys_for(number: object, keys: Mapping[str, RSAPublicKey]) -> Iterable[RSAPublicKey]:
+    if "" in keys or number is None:  # errors of the gateway itself name no certificate
+        return keys.values()
+    if not isinstance(number, str) or not _CERTIFICATE.fullmatch(number):
+        raise ValueError("the answer's certificate has no number")
+    if number not in keys:
+        raise UnknownCertificate(number)
+    return (keys[number],)
+
+
+def _texts(text: str) -> dict[str, str]:
+    node: Any = json.loads(text)
     if not isinstance(node, dict):
         raise ValueError("the answer is not an object")
     return {name: value for name, value in node.items() if isinstance(value, str)}

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from shop_order.script.migrations.steps import add_column
 
-revision = "0015"
-down_revision: str | None = "0014"
+revision = "0014"
+down_revision: str | None = "0013"
 
 _TABLES = ("order_info", "order_info_history")
 

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from shop_order.script.migrations.steps import add_column, drop_column
 
-revision = "0014"
-down_revision: str | None = "0013"
+revision = "0016"
+down_revision: str | None = "0015"
 
 
 def upgrade() -> None:

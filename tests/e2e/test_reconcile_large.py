@@ -1,0 +1,76 @@
+"""A bill of many lines, as an operator compares it: how far it is, and what is left if that is killed."""
+
+from __future__ import annotations
+
+import io
+import re
+import sqlite3
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.billed import BilledShop
+from tests.e2e.started import Started, run
+
+LINES = 40_000
+PROGRESS = re.compile(
+    r"^(reading the bill|comparing the bill .*|searching .*): \d+( of \d+)? lines, \d+ a second$"
+)
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[BilledShop]:
+    async with BilledShop(tmp_path) as running:
+        yield running
+
+
+async def large_bill(shop: BilledShop) -> Path:
+    """The day's bill with its one payment, and as many payments of nobody."""
+    packed = (await shop.provider.get(f"/alipay/sim/bills/{shop.day}")).content
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        name = next(name for name in archive.namelist() if "汇总" not in name)
+        lines = archive.read(name).decode("gbk").split("\r\n")
+    (at,) = (n for n, line in enumerate(lines) if line[:1].isdigit())
+    (payment_sn,) = re.findall(r"\bP\d{27}", lines[at])
+    lines[at:at] = [lines[at].replace(payment_sn, f"P{n:027d}") for n in range(LINES)]
+    text = "\r\n".join(lines)
+
+    def total(match: re.Match[str]) -> str:
+        fen = int(match[1].replace(".", "")) * (LINES + 1)
+        return f"交易合计：{LINES + 1}笔，商家实收共{fen // 100}.{fen % 100:02d}元"
+
+    path = shop.folder / "bill.csv"
+    path.write_bytes(re.sub(r"交易合计：1笔，商家实收共([0-9.]+)元", total, text).encode("gbk"))
+    return path
+
+
+def results(shop: BilledShop) -> int:
+    """Of the day of the bill."""
+    with closing(sqlite3.connect(shop.loaded.settings.db.url.removeprefix("sqlite:///"))) as db:
+        rows = db.execute("SELECT count(*) FROM reconciliation WHERE day = ?", (str(shop.day),))
+        return int(rows.fetchone()[0])
+
+
+async def test_a_killed_reconciliation_leaves_nothing_and_starts_again(shop: BilledShop) -> None:
+    await shop.paid()
+    bill, temporary = await large_bill(shop), shop.folder / "temporary"
+    temporary.mkdir()
+    environ = shop.environ | {"TMPDIR": str(temporary), "SQLITE_TMPDIR": str(temporary)}
+    words = ("reconcile", "--channel", "alipay", "--date", str(shop.day), "--file", str(bill))
+    async with Started(shop.folder, "shop-order", *words, environ=environ) as running:
+        await running.says(" lines, ")
+        running.process.kill()
+        await running.process.wait()
+    assert results(shop) == 0
+    assert list(temporary.iterdir()) == [], "what was read is gone with the process"
+
+    ran = await run(shop.folder, "shop-order", *words, environ=environ)
+    assert (ran.code, results(shop)) == (1, 1), ran.err
+    assert f"\n{LINES} differences\n" in ran.out
+    told = ran.err.splitlines()
+    assert told
+    assert all(PROGRESS.match(line) for line in told), ran.err
+    assert list(temporary.iterdir()) == []
