@@ -13,7 +13,6 @@ from shop_order.cmd.wiring.ids import IdAllocator
 from shop_order.cmd.wiring.roots import root_keys, witness
 from shop_order.cmd.wiring.tracing import trace_port, tracing
 from shop_order.configs import Loaded, Settings, key_bytes
-from shop_order.domain.status import PaymentType
 from shop_order.gateway.events import MessageEventPublisher
 from shop_order.pkg.clock import ShopClock
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
@@ -311,14 +310,9 @@ class Core:
         )
         self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
         self.doctor = Doctor(
-            audit=store.audit,
-            clock=clock,
-            outbox=store.outbox,
-            leases=self.stock,
-            log=self.log_store,
-            feed=store.feed,
-            ledger=self.neighbours.wallet if PaymentType.BALANCE in self.channels else None,
-        )
+            audit=store.audit, clock=clock, outbox=store.outbox, leases=self.stock, log=self.log_store,
+            feed=store.feed, ledger=self.neighbours.wallet,
+        )  # fmt: skip
 
     async def open(self, *, serve: bool = True) -> None:
         """Open the store. Raises StoreInUse, SchemaMismatch, DependencyDown."""
