@@ -97,6 +97,7 @@ def new_orders(next_id: Callable[[], int]) -> Iterator[Order]:
             now_ms=now_ms,
             pay_timeout_ms=1_800_000,
             next_id=next_id,
+            salt=secrets.token_hex(16),
         )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.ports import WalletEntry
+from shop_order.service.upkeep.doctor import RECHECK_S, SETTLE_S, Doctor
 from shop_order.service.upkeep.wallet_books import WalletBooks
 from shop_sandbox.users import Users
 from tests.world.wallet import Town, buyer
@@ -96,3 +97,25 @@ async def test_altered_books_are_told_of(town: Town, sql: str, told: str) -> Non
 
     await town.users_db.run(alter)
     assert any(told in one for one in await examined(town)), await examined(town)
+
+
+async def test_the_doctor_compares_the_ledger(town: Town) -> None:
+    store = town.world.store
+    doctor = Doctor(
+        audit=store.audit,
+        clock=town.world.clock,
+        outbox=store.outbox,
+        leases=None,
+        ledger=Ledger(town),
+    )
+    pauses_s: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses_s.append(seconds)
+
+    report = await doctor.examine(pause)
+    assert (report.findings, pauses_s) == (set(), [])
+    await town.users_db.run(lambda connection: connection.execute(ALTERED[1][0]))
+    report = await doctor.examine(pause)
+    assert {finding.area for finding in report.findings} == {"wallet"}
+    assert pauses_s == [RECHECK_S, *SETTLE_S], "the wallet's answer may be under way"

@@ -13,7 +13,7 @@ from shop_order.repository.dao.store import Store
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.doctor import Doctor
-from tests.contract.engine import BUYER, DAY_MS, NOW_MS, added, opened, paid
+from tests.contract.engine import BUYER, DAY_MS, NOW_MS, added, late_clock, opened, paid
 
 LATER_MS = NOW_MS + 100 * DAY_MS
 PAIRS = list(
@@ -92,8 +92,8 @@ async def give_back(store: Store, of: Order, *, ends: RefundState = RefundState.
 
 async def clean(store: Store) -> bool:
     """Whether chains, money and rows agree, seen by the audit and the doctor."""
-    report = await Doctor(audit=store.audit, outbox=store.outbox, leases=None).examine(
+    report = await Doctor(audit=store.audit, clock=late_clock, outbox=store.outbox, leases=None).examine(
         lambda _: asyncio.sleep(0)
     )
-    walked, broken = await AuditService(store.audit).verify()
+    walked, broken = await AuditService(store.audit, late_clock).verify()
     return report.clean and not broken and walked == report.orders

@@ -89,6 +89,11 @@ class FileEngine(Engine):
             connection.close()
 
 
+def late_clock() -> int:
+    """A clock later than whatever a suite does: nothing that is stored is too far ahead of it."""
+    return NOW_MS + 1000 * DAY_MS
+
+
 def sn() -> str:
     """A number nobody used before."""
     return f"261121080000{next(_numbers):015d}"
@@ -101,6 +106,7 @@ def order(
     now_ms: int = NOW_MS,
     timeout_ms: int = TIMEOUT_MS,
     pay_type: PaymentType = PaymentType.NOT_CHOSEN,
+    pages: tuple[str, str] = ("", ""),
 ) -> Order:
     """A pending order that is not stored yet."""
     return Order.place(
@@ -114,6 +120,9 @@ def order(
         now_ms=now_ms,
         pay_timeout_ms=timeout_ms,
         next_id=_ids.__next__,
+        salt=f"{next(_ids):032x}",
+        return_url=pages[0],
+        cancel_url=pages[1],
     )
 
 
@@ -149,6 +158,18 @@ def attempt(of: Order, *, payment_sn: str = "") -> Payment:
         NOW_MS,
         of.expire_ms,
     )
+
+
+def stored_columns(engine: Engine, table: str) -> list[str]:
+    """The columns that are not generated."""
+    if engine.url.startswith("sqlite:"):
+        rows = engine.sql(f"PRAGMA table_xinfo({table})")
+        return sorted(f'"{row[1]}"' for row in rows if row[6] == 0)
+    sql = (
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = database()"
+        " AND table_name = ? AND extra NOT LIKE '%GENERATED%'"
+    )
+    return sorted(f'"{name}"' for (name,) in engine.sql(sql, table))
 
 
 async def opened(store: Store, of: Order, now_ms: int = NOW_MS) -> Payment:

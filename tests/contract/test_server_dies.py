@@ -17,7 +17,7 @@ from shop_order.domain.ports import KeyTaken
 from shop_order.repository.dao.store import Store, open_store
 from shop_order.repository.schema import migrate
 from shop_order.service.upkeep.audit import AuditService
-from tests.contract.engine import add, key, order
+from tests.contract.engine import add, key, late_clock, order
 from tests.contract.own_server import Server, make_of, own_server
 from tests.plugins.engines import available
 
@@ -93,4 +93,4 @@ async def check(server: Server, store: Store, answered: list[str]) -> None:
         for table in ("order_event", "outbox", "order_sn_claim", "idempotency_key"):
             cursor.execute(f"SELECT count(*) FROM {table}")
             assert cursor.fetchone()[0] == len(answered)
-    assert await AuditService(store.audit).verify() == (len(answered), [])
+    assert await AuditService(store.audit, late_clock).verify() == (len(answered), [])

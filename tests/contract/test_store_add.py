@@ -16,7 +16,20 @@ from shop_order.repository.dao.engine.base import Session
 from shop_order.repository.dao.placing import NewOrder
 from shop_order.repository.dao.store import Store
 from shop_order.service.upkeep.audit import AuditService
-from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, FileEngine, add, added, due, key, order, sn
+from tests.contract.engine import (
+    BUYER,
+    DAY_MS,
+    NOW_MS,
+    Engine,
+    FileEngine,
+    add,
+    added,
+    due,
+    key,
+    late_clock,
+    order,
+    sn,
+)
 
 
 async def test_an_order_comes_back_as_it_was_stored(store: Store) -> None:
@@ -234,5 +247,5 @@ async def test_an_order_that_was_refused_once_can_be_stored_later_with_its_chain
     with pytest.raises(CartChanged):
         await add(store, new, cart_version=3)
     await add(store, new)
-    assert await AuditService(store.audit).verify(new.order_sn) == (1, [])
+    assert await AuditService(store.audit, late_clock).verify(new.order_sn) == (1, [])
     assert await store.orders.get(new.order_sn) == new

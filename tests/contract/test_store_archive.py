@@ -27,13 +27,26 @@ from tests.contract.archived import (
     give_back,
     late_money,
 )
-from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, added, key, opened, order, paid, sn
+from tests.contract.engine import (
+    BUYER,
+    DAY_MS,
+    NOW_MS,
+    Engine,
+    add,
+    added,
+    key,
+    opened,
+    order,
+    paid,
+    sn,
+    stored_columns,
+)
 
 # Columns that were added after the history tables, or told something else before.
 LATER = frozenset(
     f'"{name}"'
     for name in (
-        *("return_url", "cancel_url", "cancel_code", "refund_status"),
+        *("return_url", "cancel_url", "cancel_code", "refund_status", "close_reason"),
         *("user", "type", "items", "freight_fen", "requested_by", "approvals", "approver", "decision"),
         *("parcel_company", "parcel_no", "failure", "out_refund_no"),
     )
@@ -49,18 +62,6 @@ def rows_of(
         columns = [name for name in stored_columns(engine, table) if name not in without]
         found.append(sorted(engine.sql(f"SELECT {', '.join(columns)} FROM {table}"), key=repr))
     return found
-
-
-def stored_columns(engine: Engine, table: str) -> list[str]:
-    """The columns that are not generated."""
-    if engine.url.startswith("sqlite:"):
-        rows = engine.sql(f"PRAGMA table_xinfo({table})")
-        return sorted(f'"{row[1]}"' for row in rows if row[6] == 0)
-    sql = (
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = database()"
-        " AND table_name = ? AND extra NOT LIKE '%GENERATED%'"
-    )
-    return sorted(f'"{name}"' for (name,) in engine.sql(sql, table))
 
 
 # ---- what moves, and what is found ----
@@ -80,7 +81,8 @@ async def test_an_archived_order_is_the_same_order(engine: Engine) -> None:
     assert await store.orders.history(done.order_sn) == history
     found = await store.orders.statuses_or_tombstones([done.order_sn], NOW_MS)
     assert found == {done.order_sn: OrderStanding(OrderStatus.COMPLETED, done.expire_ms)}
-    assert await store.audit.order(done.order_sn) == before
+    (stored,) = await store.audit.stored([done.order_sn])
+    assert (stored.order, stored.archived, stored.strays) == (before, True, [])
     assert await clean(store)
 
 

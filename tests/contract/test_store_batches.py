@@ -26,7 +26,19 @@ from shop_order.repository.dao.engine.mysql_session import MysqlSession
 from shop_order.repository.dao.store import open_store
 from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archive_all, cancelled, clean, late_money
-from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, attempt, key, opened, order, sn
+from tests.contract.engine import (
+    BUYER,
+    NOW_MS,
+    Engine,
+    add,
+    added,
+    attempt,
+    key,
+    late_clock,
+    opened,
+    order,
+    sn,
+)
 from tests.contract.test_store_trade_numbers import paid, unpaid, waiting
 
 
@@ -70,7 +82,7 @@ async def test_changes_that_arrive_together_share_their_statements(server: Engin
     assert len(sent) - 16 < 30
     for new in many:
         assert (await server.store.orders.get(new.order_sn)).version == 2
-    assert await AuditService(server.store.audit).verify() == (17, [])
+    assert await AuditService(server.store.audit, late_clock).verify() == (17, [])
 
 
 async def test_numbers_nobody_has_and_double_clicks_leave_the_rest_of_a_batch_together(
@@ -134,7 +146,7 @@ async def test_one_that_hinders_its_batch_is_looked_for(server: Engine, sent: li
     assert [n for n, one in enumerate(got) if isinstance(one, KeyTaken)] == [20]
     assert how_many(sent, "INSERT INTO order_info") <= 1 + 2 + 7
     assert server.count("order_info") == server.count("outbox") == 2 + 31
-    assert await AuditService(server.store.audit).verify() == (33, [])
+    assert await AuditService(server.store.audit, late_clock).verify() == (33, [])
 
 
 async def test_a_statement_has_a_bound(
@@ -155,7 +167,7 @@ async def test_of_two_changes_of_one_order_in_a_batch_the_second_sees_the_first(
     )
     assert not any(isinstance(one, TooMuchContention) for one in got)
     assert server.count("order_event") == 4
-    assert await AuditService(server.store.audit).verify() == (2, [])
+    assert await AuditService(server.store.audit, late_clock).verify() == (2, [])
 
 
 async def test_a_key_that_two_changes_of_a_batch_carry_is_taken_once_and_the_rest_of_the_batch_stands(
@@ -199,7 +211,7 @@ async def test_new_orders_and_changes_of_one_batch_stand_or_fall_each_for_itself
     )
     await first
     assert [type(answer) for answer in got] == [Order, KeyTaken, Payment]
-    assert await AuditService(server.store.audit).verify() == (4, [])
+    assert await AuditService(server.store.audit, late_clock).verify() == (4, [])
 
 
 async def test_of_several_processes_one_has_the_number(server: Engine) -> None:

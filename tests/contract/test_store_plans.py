@@ -194,8 +194,9 @@ async def use_everything(store: Store) -> None:
     await store.archive.move({o.order_sn: o.version + n % 2 for n, o in enumerate(page.orders)})
     await store.orders.change(page.orders[0].order_sn, touch)
     await store.audit.order_sns("S1", 100)
+    await store.audit.stored(["S1", "HS2"])
+    await store.audit.items_without_order(10)
     await store.audit.chain("S7")
-    await store.audit.order("S7")
     await store.roots.last()
     await store.roots.page("2026-11-18", 100)
     for after_id in (BEFORE_FIRST_ID, FIRST - 1000):

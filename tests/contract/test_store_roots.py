@@ -15,7 +15,7 @@ from shop_order.pkg.ed25519 import Ed25519Keys, new_private_pem
 from shop_order.service.upkeep import daily_root
 from shop_order.service.upkeep.audit import AuditService
 from tests.contract.archived import archiving
-from tests.contract.engine import BUYER
+from tests.contract.engine import BUYER, late_clock
 from tests.contract.sealing import (
     FIRST_DAY,
     HOUR_MS,
@@ -203,14 +203,17 @@ async def test_a_holder_that_was_paused_seals_nothing_after_another_did(
 
 async def test_a_tail_that_was_cut_off_is_seen_by_the_root_alone(sealing: Sealing) -> None:
     _, second = await sealing.two_days()
-    audit = AuditService(sealing.store.audit)
+    audit = AuditService(sealing.store.audit, late_clock)
     assert (await audit.verify(), (await sealing.verified()).what) == ((2, []), "")
     sealing.unguard()
     sealing.engine.sql("DELETE FROM order_event WHERE order_sn = ? AND version > 1", second)
     sealing.engine.sql(
-        "UPDATE order_info SET version = 1, status = 1, payment_sn = '', trade_no = '' WHERE order_sn = ?",
+        "UPDATE order_info SET version = 1, status = 1, pay_type = '', payment_sn = '', trade_no = '',"
+        " pay_time = NULL, logistics_company = '', logistics_no = '', shipped_ms = 0, due_ms = expire_ms,"
+        " updated_at = created_at WHERE order_sn = ?",
         second,
     )
+    sealing.engine.sql("DELETE FROM payment WHERE order_sn = ?", second)
     assert await audit.verify() == (2, []), "the chains alone can't tell"
     found = await sealing.verified()
     assert (found.days, found.broken_day) == (1, SECOND_DAY)
@@ -220,9 +223,9 @@ async def test_a_tail_that_was_cut_off_is_seen_by_the_root_alone(sealing: Sealin
 async def test_a_whole_order_that_was_removed_is_seen(sealing: Sealing) -> None:
     numbers = await three_days(sealing)
     sealing.unguard()
-    for table in ("order_event", "order_info", "outbox", "order_sn_claim"):
+    for table in ("order_event", "order_info", "payment", "outbox", "order_sn_claim"):
         sealing.engine.sql(f"DELETE FROM {table} WHERE order_sn = ?", numbers[1])
-    assert await AuditService(sealing.store.audit).verify() == (2, [])
+    assert await AuditService(sealing.store.audit, late_clock).verify() == (2, [])
     found = await sealing.verified()
     assert (found.days, found.broken_days, found.last_day) == (3, [SECOND_DAY], THIRD_DAY)
     assert "removed" in found.what
@@ -232,21 +235,24 @@ async def test_a_chain_that_was_written_anew_is_seen(sealing: Sealing) -> None:
     (number, *_) = await three_days(sealing)
     sealing.unguard()
     (event, *_) = [e for e in await sealing.store.audit.chain(number) if e.version == 4]
+    payload = event.payload.replace(b'"operator":"user"', b'"operator":"boss"')
+    assert payload != event.payload
     forged = event_hash(
         event.prev_hash,
         id=event.id,
         order_sn=number,
         version=4,
         type=event.type,
-        payload=event.payload,
-        created_ms=event.created_ms + 1,
+        payload=payload,
+        created_ms=event.created_ms,
     )
     sealing.engine.sql(
-        "UPDATE order_event SET created_ms = created_ms + 1, hash = ? WHERE order_sn = ? AND version = 4",
+        "UPDATE order_event SET payload = ?, hash = ? WHERE order_sn = ? AND version = 4",
+        payload,
         forged,
         number,
     )
-    assert await AuditService(sealing.store.audit).verify(number) == (1, [])
+    assert await AuditService(sealing.store.audit, late_clock).verify(number) == (1, [])
     found = await sealing.verified()
     assert (found.broken_day, "some were altered" in found.what) == (FIRST_DAY, True)
 

@@ -24,7 +24,7 @@ from shop_order.repository.dao.store import SchemaMismatch, Store, open_store
 from shop_order.repository.history import open_history
 from shop_order.repository.schema import migrate
 from shop_order.service.upkeep.audit import AuditService
-from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, opened, order, sn
+from tests.contract.engine import BUYER, NOW_MS, Engine, add, added, key, late_clock, opened, order, sn
 from tests.contract.servers import connected, cut_commits, described, empty
 
 SCRIPT = Path(str(shop_order.script.__file__)).parent / "mysql" / "schema.sql"
@@ -79,7 +79,7 @@ async def test_nothing_changes_what_happened(server: Engine, statement: str) -> 
         with pytest.raises(pymysql.err.MySQLError, match=r"append-only|Duplicate entry"):
             server.sql(statement)
     assert server.sql("SELECT * FROM order_event") == before
-    assert await AuditService(server.store.audit).verify(new.order_sn) == (1, [])
+    assert await AuditService(server.store.audit, late_clock).verify(new.order_sn) == (1, [])
 
 
 async def test_migrations_go_down_and_up_with_data(server: Engine) -> None:
@@ -186,7 +186,7 @@ async def test_changes_of_two_processes_are_decided_on_what_is_stored(server: En
         )
     assert not any(isinstance(one, TooMuchContention) for one in got)
     assert server.count("order_event") == 2
-    assert await AuditService(server.store.audit).verify(new.order_sn) == (1, [])
+    assert await AuditService(server.store.audit, late_clock).verify(new.order_sn) == (1, [])
 
 
 async def test_many_orders_of_two_processes_deadlock_for_nobody(server: Engine) -> None:

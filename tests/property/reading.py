@@ -225,7 +225,13 @@ class Reading(Stage):
 
     async def _doctor_agrees(self, paid_fen: int, refunded_fen: int) -> None:
         store = self.world.store
-        doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=None, log=self.world.log_store)
+        doctor = Doctor(
+            audit=store.audit,
+            clock=self.world.clock,
+            outbox=store.outbox,
+            leases=None,
+            log=self.world.log_store,
+        )
         seen = await doctor.examine(lambda _: asyncio.sleep(0))
         assert (seen.paid_fen, seen.refunded_fen) == (paid_fen, refunded_fen)
         assert seen.orders == seen.compared == len(self.model.orders)

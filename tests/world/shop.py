@@ -234,7 +234,7 @@ class World:
 
     def _read_the_history(self) -> None:
         self.relay = Relay(outbox=self.store.outbox, publisher=self.publisher, real_clock=self.real_now)
-        self.audit = AuditService(self.store.audit)
+        self.audit = AuditService(self.store.audit, self.clock)
         self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
         self.order_log = OrderLogService(
             feed=self.store.feed,
@@ -263,6 +263,7 @@ class World:
             clock=self.clock,
             next_sn=self.next_sn,
             next_id=self.ids.__next__,
+            new_salt=lambda: f"{next(self.random):032x}",
             rules=lambda: self.rules,
             release_soon=self.lost.append,
             return_urls=self.return_urls,

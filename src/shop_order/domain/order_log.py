@@ -15,7 +15,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.status import PaymentType
 
 COMPLETE = "whole"  # the position of a backfill that has covered every order
-SUMMARY_RULES = "2"  # how events become summaries; those made by other rules are recomputed
+SUMMARY_RULES = "3"  # how events become summaries; those made by other rules are recomputed
 DAY_MS = 86_400_000
 _CHINA_MS = 8 * 3_600_000
 _EPOCH = date(1970, 1, 1)

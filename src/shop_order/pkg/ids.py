@@ -128,6 +128,10 @@ class Entropy:
         self._at += count
         return self._block[self._at - count : self._at]
 
+    def salt(self) -> str:
+        """Return 16 random bytes in hex."""
+        return self.take(16).hex()
+
     def below(self, limit: int) -> int:
         """Return a uniformly distributed integer from 0 to `limit` - 1."""
         bits = limit.bit_length()

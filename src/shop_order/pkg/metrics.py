@@ -188,7 +188,7 @@ def write_examined(path: Path, orders: int, findings: Mapping[str, int]) -> None
     """Write the doctor's findings by area for node_exporter's textfile collector. Raises OSError."""
     registry = CollectorRegistry()
     found = Gauge("shop_order_doctor_findings", "Findings of the last run", ["area"], registry=registry)
-    for area in ("money", "stock", "history", "figures"):
+    for area in ("money", "stock", "wallet", "history", "figures"):
         found.labels(area).set(findings.get(area, 0))
     Gauge("shop_order_doctor_orders", "Orders checked by the last run", registry=registry).set(orders)
     ended = Gauge("shop_order_doctor_run_timestamp_seconds", "When the last run ended", registry=registry)

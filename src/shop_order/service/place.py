@@ -169,6 +169,7 @@ class PlacingService:
     clock: Clock
     next_sn: Callable[[], str]
     next_id: Callable[[], int]
+    new_salt: Callable[[], str]
     rules: Callable[[], OrderRules]
     release_soon: Callable[[str], None]  # the stock of an order that was not stored, in the background
     return_urls: ReturnUrls
@@ -233,6 +234,7 @@ class PlacingService:
             now_ms=self.clock(),
             pay_timeout_ms=rules.pay_timeout_ms,
             next_id=self.next_id,
+            salt=self.new_salt(),
             expected_fen=cmd.expected_fen,
             pricing=rules.pricing,
             return_url=cmd.return_url,

@@ -83,6 +83,7 @@ def an_order(user: int = 7, order_sn: str = SN, id: int = 11, lines: Sequence[Li
         now_ms=NOW_MS,
         pay_timeout_ms=1_800_000,
         next_id=lambda: id,
+        salt="5a" * 16,
     )
     return order
 

@@ -32,6 +32,7 @@ def place(*lines: tuple[int, int], **other: object) -> Order:
         "now_ms": NOW_MS,
         "pay_timeout_ms": PAY_TIMEOUT_MS,
         "next_id": _numbers.__next__,
+        "salt": "5a" * 16,
     }
     goods = other.pop("goods", GOODS)
     return Order.place([Line(*line) for line in lines or ((1, 1), (2, 2))], goods, **(how | other))  # type: ignore[arg-type]

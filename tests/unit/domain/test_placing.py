@@ -41,7 +41,7 @@ def test_an_order_has_todays_names_and_prices() -> None:
 def test_nothing_is_no_order() -> None:
     with pytest.raises(EmptyOrder):
         Order.place([], GOODS, order_sn=SN, actor=BUYER, address=ADDRESS, note="", pay_type=0, now_ms=0,  # type: ignore[arg-type]
-                    pay_timeout_ms=0, next_id=lambda: 1)  # fmt: skip
+                    pay_timeout_ms=0, next_id=lambda: 1, salt="")  # fmt: skip
 
 
 def test_goods_that_are_gone_or_off_sale_are_named() -> None:

@@ -9,9 +9,11 @@ from contextlib import closing
 import pytest
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
+from shop_order.domain.entity import after_sales
+from shop_order.domain.entity.after_sales import RefundRules, RefundWish
 from shop_order.domain.entity.order import Order
 from shop_order.domain.event.order_events import Event
-from shop_order.domain.status import PaymentType
+from shop_order.domain.status import PaymentType, RefundType
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
@@ -20,6 +22,7 @@ from shop_order.service.upkeep.doctor import RECHECK_S, SETTLE_S, Doctor, Doctor
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
+ADMIN = Actor(Role.ADMIN, 1)
 ALL_PAUSES_S = [RECHECK_S, *SETTLE_S]
 
 
@@ -44,7 +47,9 @@ class Looking:
     """An examination whose pauses take no time; `at_pause` happens in each."""
 
     def __init__(self, world: World) -> None:
-        self.doctor = Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=world.stock)
+        self.doctor = Doctor(
+            audit=world.store.audit, clock=world.clock, outbox=world.store.outbox, leases=world.stock
+        )
         self.pauses_s: list[float] = []
 
     async def at_pause(self) -> None: ...
@@ -107,17 +112,81 @@ async def test_what_only_one_of_two_looks_saw_is_no_fault(
     assert looking.pauses_s == [RECHECK_S]
 
 
-async def test_what_was_sold_and_came_back_is_no_fault(world: World) -> None:
-    orders = [await paid(world) for _ in range(3)]
+async def refunded(world: World, order: Order, wish: RefundWish, *, until: str = "succeeded") -> None:
+    """A refund by request, until it came so far."""
+    now_ms, sn, rules = world.clock(), f"R{order.order_sn}", RefundRules(0)
+
+    def ask(o: Order) -> None:
+        after_sales.request_refund(o, wish, sn, ADMIN, now_ms, rules)
+        after_sales.approve(o, sn, ADMIN, now_ms, rules)
+        if wish.type is RefundType.RETURN and until != "awaiting_return":
+            after_sales.receive_goods(o, sn, ADMIN, now_ms)
+        if until in ("failed", "succeeded"):
+            after_sales.sent(o, sn, now_ms)
+            end = after_sales.failed if until == "failed" else after_sales.succeeded
+            end(o, sn, now_ms)
+
+    await world.store.orders.change(order.order_sn, ask)
+
+
+async def came_back(world: World, order: Order) -> None:
+    """The inventory took a piece back, of no refund."""
+    lines = [pb.Line(goods_id=item.goods, nums=1) for item in order.items]
+    back = pb.ReturnRequest(return_sn=f"S{order.order_sn}", order_sn=order.order_sn, lines=lines)
+    (result,) = (await world.neighbours.inventory.return_stock(pb.ReturnRequests(requests=[back]))).results
+    assert result.ok
+
+
+ONE_PIECE = RefundWish(lines=(Line(1, 1),))
+RETURNED = RefundWish(RefundType.RETURN, (Line(1, 1),))
+
+
+@pytest.mark.parametrize(
+    ("wish", "ships", "until", "pieces"),
+    [
+        (RefundWish(), False, "succeeded", 2),  # cancels the order
+        (ONE_PIECE, False, "succeeded", 1),
+        (ONE_PIECE, True, "succeeded", 1),
+        (ONE_PIECE, True, "approved", 0),
+        (RefundWish(amount_fen=3998), False, "succeeded", 0),  # cancels it too: an amount returns no goods
+        (RefundWish(amount_fen=5), True, "succeeded", 0),
+        (RETURNED, True, "awaiting_return", 0),
+        (RETURNED, True, "returned", 1),
+        (RETURNED, True, "succeeded", 1),
+        (RETURNED, True, "failed", 1),
+    ],
+)
+async def test_what_came_back_is_what_refunds_returned(
+    world: World, wish: RefundWish, ships: bool, until: str, pieces: int
+) -> None:
+    order = await paid(world)
+    await paid(world)
+    if ships:
+        await world.orders.ship(ADMIN, order.order_sn, "顺丰", "SF1")
+    await refunded(world, order, wish, until=until)
     await published(world)
-    for number, order in enumerate(orders[:2]):
-        lines = [pb.Line(goods_id=item.goods, nums=1) for item in order.items]
-        back = pb.ReturnRequest(return_sn=f"R{number}", order_sn=order.order_sn, lines=lines)
-        answer = await world.neighbours.inventory.return_stock(pb.ReturnRequests(requests=[back]))
-        (result,) = answer.results
-        assert result.ok
+    assert await stock_findings(world) == set()
+    (lease,) = [one for one in await world.stock.leases("", 10) if one.order_sn == order.order_sn]
+    assert sum(nums for _, nums in lease.returned) == pieces
+    if pieces < 2:  # one more than its refunds say
+        await came_back(world, order)
+        (found,) = await stock_findings(world)
+        assert "its refunds returned" in found
+
+
+async def stock_findings(world: World) -> set[str]:
+    """What is wrong with the stock; a refund that failed is a finding of its own."""
     report = await Looking(world).examine()
-    assert report.clean, report.findings
+    return {finding.what for finding in report.findings if finding.area == "stock"}
+
+
+async def test_goods_that_came_back_without_a_refund_are_found(world: World) -> None:
+    order = await paid(world)
+    await published(world)
+    await came_back(world, order)
+    report = await Looking(world).examine()
+    wanted = "got back 1 of goods 1, its refunds returned nothing"
+    assert report.findings == {Finding("stock", order.order_sn, wanted)}
 
 
 async def test_goods_that_are_sold_while_the_doctor_looks_are_no_fault(

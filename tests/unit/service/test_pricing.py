@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from shop_order.domain.comparison import state_faults
 from shop_order.domain.event.order_events import ORDER_CREATED, NewEvent, payload, seal
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import PaymentType
@@ -15,7 +16,7 @@ from shop_order.domain.valueobject.item import Line, Pricing
 from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import OrderRules, PlaceOrder
-from shop_order.service.upkeep.doctor import Doctor, DoctorReport, history_faults
+from shop_order.service.upkeep.doctor import Doctor, DoctorReport
 from tests.world.shop import ADDRESS, World
 
 BUYER = Actor(Role.USER, 7)
@@ -26,7 +27,9 @@ DEAR = OrderRules(pricing=Pricing(800))
 async def examined(world: World) -> DoctorReport:
     async def at_once(seconds: float) -> None: ...
 
-    return await Doctor(audit=world.store.audit, outbox=world.store.outbox, leases=None).examine(at_once)
+    return await Doctor(
+        audit=world.store.audit, clock=world.clock, outbox=world.store.outbox, leases=None
+    ).examine(at_once)
 
 
 async def test_rules_that_are_swapped_while_an_order_is_placed_are_the_next_ones(
@@ -94,11 +97,11 @@ async def test_the_doctor_finds_freight_that_was_edited_where_the_sums_still_agr
 
 async def test_an_event_of_the_time_before_freight_is_still_read(world: World) -> None:
     order = (await world.placing.place(BUYER, ONE)).result
-    chain: Sequence[object] = await world.store.orders.history(order.order_sn)
-    told = json.loads(chain[0].payload)  # type: ignore[attr-defined]
+    (stored,) = await world.store.audit.stored([order.order_sn])
+    told = json.loads(stored.chain[0].payload)
     del told["freight_fen"]
     old = NewEvent(1, ORDER_CREATED, payload(told), order.created_ms)
-    event = seal(old, id=1, order_sn=order.order_sn, prev_hash=bytes(32))
-    assert history_faults(order, [event]) == []
-    order.freight_fen = 800
-    assert history_faults(order, [event]) != []
+    chain = [seal(old, id=1, order_sn=order.order_sn, prev_hash=bytes(32))]
+    assert state_faults(replace(stored, chain=chain), world.clock()) == []
+    dearer = replace(stored, chain=chain, row={**stored.row, "freight_fen": 800})
+    assert state_faults(dearer, world.clock()) == ["freight_fen is 800, its history says 0"]

@@ -123,7 +123,8 @@ class Core:
 
     def _use_cases(self, settings: Settings) -> None:
         clock, orders = self.clock, self.stored
-        numbers = OrderNumbers(clock, Entropy().below)
+        self.entropy = Entropy()
+        numbers = OrderNumbers(clock, self.entropy.below)
         self.idempotency = Idempotency(orders, real_ms, self.shared.flights, self.shared.tokens)
         self.unreadable = UnreadableRowAlerts(self.alert, real_ms)
         # Our cashier is always allowed.
@@ -180,6 +181,7 @@ class Core:
                 clock=clock,
                 next_sn=numbers.order_sn,
                 next_id=self.ids.next,
+                new_salt=self.entropy.salt,
                 rules=lambda: order_rules(self.settings),
                 release_soon=self.neighbours.release_soon,
                 return_urls=self.return_urls,
@@ -278,7 +280,7 @@ class Core:
             idle_s=1.0 if settings.db.url.startswith("sqlite:") and not self.publisher.brokered else 0.2,
             observe=self.metrics.batch("relay"),
         )
-        self.audit = AuditService(store.audit)
+        self.audit = AuditService(store.audit, clock)
         keys = root_keys(settings)
         roots, database_ms = store.roots, store.leases.now_ms
         self.daily_root = DailyRoot(
@@ -312,7 +314,10 @@ class Core:
             keep_days=lambda: self.settings.oplog.keep_days,
         )
         self.statistics = Statistics(log=self.log_store, outbox=store.outbox, feed=store.feed, clock=clock)
-        self.doctor = Doctor(audit=store.audit, outbox=store.outbox, leases=self.stock, log=self.log_store)
+        self.doctor = Doctor(
+            audit=store.audit, clock=clock, outbox=store.outbox, leases=self.stock, log=self.log_store,
+            feed=store.feed, ledger=self.neighbours.wallet,
+        )  # fmt: skip
 
     async def open(self, *, serve: bool = True) -> None:
         """Open the store. Raises StoreInUse, SchemaMismatch, DependencyDown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from shop_order.domain.entity.money import Money
 from shop_order.domain.entity.payment import Payment
@@ -67,6 +68,7 @@ class Order:
     return_url: str = ""  # the shop's page the cashier links to once the order is paid
     cancel_url: str = ""  # and otherwise
     due_ms: int | None = None  # when it times out: unpaid to cancelled, shipped to completed
+    salt: str = ""  # of the hashes of personal texts in its history; erased together with them
     version: int = 0
     last_hash: bytes = GENESIS
     money: Money = field(default_factory=Money)
@@ -86,12 +88,13 @@ class Order:
         now_ms: int,
         pay_timeout_ms: int,
         next_id: Callable[[], int],
+        salt: str,
         expected_fen: int | None = None,
         pricing: Pricing = NO_FREIGHT,
         return_url: str = "",
         cancel_url: str = "",
     ) -> Order:
-        """Return a pending order of these lines at today's prices.
+        """Return a pending order of these lines at today's prices; `salt` is 16 random bytes in hex.
 
         Raises EmptyOrder, GoodsUnavailable, PriceChanged, InvalidArgument (note, or the total is too large).
         """
@@ -119,6 +122,7 @@ class Order:
             due_ms=now_ms + pay_timeout_ms,
             return_url=return_url,
             cancel_url=cancel_url,
+            salt=salt,
         )
         order._record(events.ORDER_CREATED, actor, now_ms, order._placed(), old_status=0)
         return order
@@ -130,13 +134,8 @@ class Order:
         old = self._advance(OrderStatus.PAID)
         self.pay_type, self.payment_sn = payment.payment_type, payment.payment_sn
         self.trade_no, self.pay_ms, self.due_ms = payment.trade_no, payment.paid_ms, None
-        data: dict[str, object] = {
-            "payment_sn": payment.payment_sn,
-            "trade_no": payment.trade_no,
-            "pay_fen": payment.amount_fen,
-            "payment_type": int(payment.payment_type),
-        }
-        self._record(events.ORDER_PAID, actor, now_ms, data, old_status=old)
+        data: dict[str, object] = {"payment_sn": payment.payment_sn, "pay_fen": payment.amount_fen}
+        self._record(events.ORDER_PAID, actor, now_ms, data | payment.receipt_data(), old_status=old)
 
     def ship(self, company: str, no: str, actor: Actor, now_ms: int, *, auto_confirm_ms: int) -> None:
         """Record the parcel; `auto_confirm_ms` later the order completes automatically. Idempotent.
@@ -151,7 +150,7 @@ class Order:
         old = self._advance(OrderStatus.SHIPPED)
         self.logistics_company, self.logistics_no, self.shipped_ms = company, no, now_ms
         self.due_ms = now_ms + auto_confirm_ms
-        data: dict[str, object] = {"logistics_company": company, "logistics_no": no}
+        data = {"logistics_company": company, "logistics_no": no, "due_at_ms": self.due_ms}
         self._record(events.ORDER_SHIPPED, actor, now_ms, data, old_status=old)
 
     def complete(self, actor: Actor, now_ms: int) -> None:
@@ -176,9 +175,7 @@ class Order:
             return
         if self.status is OrderStatus.PAID:
             raise UseRefund
-        old = self._advance(OrderStatus.CANCELLED)
-        self.cancel_reason, self.cancel_code, self.due_ms = reason, code, None
-        self._record(events.ORDER_CANCELLED, actor, now_ms, {}, old_status=old, reason=code)
+        self._cancel(reason, code, actor, now_ms)
 
     # ---- payments and refunds ----
 
@@ -201,8 +198,7 @@ class Order:
         self.require_payable(now_ms)
         self.money.open(payment)
         self.pay_type = payment.payment_type
-        data = payment.event_data() | {"expire_at_ms": payment.expire_ms}
-        self._record(events.PAYMENT_OPENED, actor, now_ms, data)
+        self._record(events.PAYMENT_OPENED, actor, now_ms, payment.opening_data())
 
     def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int, *, reason: str = "") -> None:
         """Close an attempt that the provider will take no money for. Idempotent; a paid one stays paid.
@@ -234,14 +230,13 @@ class Order:
 
     def record_refund(self, type: str, refund: Refund, actor: Actor, now_ms: int) -> None:
         """Record an event of a refund; for `after_sales`."""
-        payment_type = {"payment_type": int(self.payments[refund.payment_sn].payment_type)}
-        self._record(type, actor, now_ms, refund.event_data() | payment_type, reason=refund.code)
+        receipt = self.payments[refund.payment_sn].receipt_data()
+        data = refund.event_data() | receipt | self._hash_of(refund.reason, refund.decision)
+        self._record(type, actor, now_ms, data, reason=refund.code)
 
     def cancel_refunded(self, reason: str, code: str, now_ms: int) -> None:
         """Cancel a paid order whose money was all refunded; for `after_sales`. Raises IllegalTransition."""
-        old = self._advance(OrderStatus.CANCELLED)
-        self.cancel_reason, self.cancel_code, self.due_ms = reason, code, None
-        self._record(events.ORDER_CANCELLED, SYSTEM, now_ms, {}, old_status=old, reason=code)
+        self._cancel(reason, code, SYSTEM, now_ms)
 
     # ---- state as callers see it ----
 
@@ -286,14 +281,33 @@ class Order:
     # ---- inside the aggregate ----
 
     def _placed(self) -> dict[str, object]:
-        return {
+        items = sorted(self.items, key=attrgetter("goods"))
+        pages = (self.return_url, self.cancel_url)
+        data: dict[str, object] = {
+            "order_id": self.id,
             "lines": [{"goods_id": i.goods, "nums": i.nums, "price_fen": i.price_fen} for i in self.items],
             "total_fen": self.total_fen,
+            "discount_fen": self.discount_fen,
             "freight_fen": self.freight_fen,
             "pay_fen": self.pay_fen,
             "expire_at_ms": self.expire_ms,
             "payment_type": int(self.pay_type),
+            "goods_hash": events.text_hash([text for i in items for text in (i.goods_name, i.goods_image)]),
         }
+        if any(pages):
+            data["pages_hash"] = events.text_hash(pages)
+        return data | self._hash_of(*self.address.texts, self.note)
+
+    def _hash_of(self, *texts: str) -> dict[str, object]:
+        """The hash of personal or free texts, for an event; none without a salt, as in orders from before."""
+        return {"texts_hash": events.text_hash(texts, self.salt)} if self.salt else {}
+
+    def _cancel(self, reason: str, code: str, actor: Actor, now_ms: int) -> None:
+        old = self._advance(OrderStatus.CANCELLED)
+        self.cancel_reason, self.cancel_code, self.due_ms = reason, code, None
+        self._record(
+            events.ORDER_CANCELLED, actor, now_ms, self._hash_of(reason), old_status=old, reason=code
+        )
 
     def _advance(self, to: OrderStatus) -> OrderStatus:
         old = self.status

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from shop_order.domain.errors import AmountMismatch
+from shop_order.domain.event.order_events import text_hash
 from shop_order.domain.status import (
     OPEN_PAYMENT,
     PAID_PAYMENT,
@@ -144,6 +145,24 @@ class Payment:
             "payment_sn": self.payment_sn,
             "payment_type": int(self.payment_type),
             "amount_fen": self.amount_fen,
+        }
+
+    def opening_data(self) -> dict[str, object]:
+        """What the history records when it is opened; the URL, which anybody may pay by, as a hash."""
+        return self.event_data() | {
+            "trade_type": self.trade_type,
+            "state": self.state.value,
+            "created_at_ms": self.created_ms,
+            "expire_at_ms": self.expire_ms,
+            "url_hash": text_hash((self.payment_url,)),
+        }
+
+    def receipt_data(self) -> dict[str, object]:
+        """What the history records of the money that arrived."""
+        return {
+            "payment_type": int(self.payment_type),
+            "trade_no": self.trade_no,
+            "paid_at_ms": self.paid_ms,
         }
 
     def opened(self, action: PaymentAction) -> Payment:

@@ -103,6 +103,13 @@ class Refund:
         return bool(self.lines) and self.is_refunded
 
     @property
+    def returned_goods(self) -> bool:
+        """Whether its goods returned to the stock, now or earlier."""
+        if self.type is RefundType.RETURN:
+            return bool(self.lines) and self.is_decided and self.state is not RefundState.AWAITING_RETURN
+        return self.restocks
+
+    @property
     def code(self) -> str:
         """The reason that the history records: who asked, or why money is surplus; never a buyer's words."""
         return self.reason if self.surplus else self.requested_by

@@ -23,6 +23,8 @@ from shop_order.domain.ports.history import (
     Backlog,
     Outbox,
     OverdueWork,
+    StoredOrder,
+    StoredRow,
 )
 from shop_order.domain.ports.neighbours import (
     AddressBook,

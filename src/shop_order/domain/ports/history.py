@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports.orders import Cursor, OrderPage
 
@@ -53,17 +54,43 @@ class Backlog(Protocol):
         """One result per kind, also if nothing is overdue."""
 
 
+StoredRow = Mapping[str, object]  # values by column; times of an order in epoch ms
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """Everything stored under an order's number, in one snapshot.
+
+    `order` is made of the rows; None if it has no row of its own, an error if they can't be read.
+    `archived`: the rows are in the history tables. `strays` name the tables of the other set that have rows
+    of it too.
+    """
+
+    order_sn: str
+    chain: Sequence[Event]
+    order: Order | UnreadableRow | None
+    row: StoredRow
+    items: Sequence[StoredRow] = ()
+    payments: Sequence[StoredRow] = ()
+    refunds: Sequence[StoredRow] = ()
+    archived: bool = False
+    strays: Sequence[str] = ()
+
+
 class Audit(Protocol):
     """Reads the whole history, for `audit` and `doctor`."""
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
-        """Numbers of all orders with a row or an event, sorted."""
+        """Numbers with a row of an order, payment or refund, or with an event, sorted."""
 
     async def chain(self, order_sn: str) -> Sequence[Event]:
         """The events of one order, by version."""
 
-    async def order(self, order_sn: str) -> Order | None:
-        """The order, or None if only its events are left."""
+    async def stored(self, order_sns: Sequence[str]) -> Sequence[StoredOrder]:
+        """What is stored of each of these, in this sequence."""
+
+    async def items_without_order(self, limit: int) -> Sequence[int]:
+        """Ids of items whose order is not in the same set of tables."""
 
 
 class Archive(Protocol):

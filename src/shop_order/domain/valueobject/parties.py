@@ -67,6 +67,11 @@ class PostalAddress:
     district: str = ""
     post: str = ""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All fields, in the sequence in which the order's history hashes them."""
+        return self.name, self.phone, self.detail, self.province, self.city, self.district, self.post
+
     def __post_init__(self) -> None:
         person_name("name", self.name)
         plain_text("phone", self.phone, max_length=16, required=True)

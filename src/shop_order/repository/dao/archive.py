@@ -12,7 +12,7 @@ from shop_order.repository.dao.loading import orders_of
 from shop_order.repository.dao.rows import HISTORY, ITEM_COLUMNS, LIVE, ORDER, PAYMENT, REFUND, Tables
 
 # Every stored column; the others are generated.
-_STORED = Tables(
+STORED = Tables(
     f"{ORDER.select}, deleted_at",
     f"{ITEM_COLUMNS}, created_at, updated_at, deleted_at",
     f"{PAYMENT.select}, open_order_sn, ask_ms, ask_tries",
@@ -23,10 +23,10 @@ _STORED = Tables(
 def move_statements(source: Tables, target: Tables, orders: int) -> Iterator[tuple[str, bool]]:
     """Yield the statements that move `orders` orders, each with whether it takes ids (else numbers)."""
     for source_table, target_table, columns, key in (
-        (source.orders, target.orders, _STORED.orders, "id"),
-        (source.items, target.items, _STORED.items, '"order"'),
-        (source.payments, target.payments, _STORED.payments, "order_sn"),
-        (source.refunds, target.refunds, _STORED.refunds, "order_sn"),
+        (source.orders, target.orders, STORED.orders, "id"),
+        (source.items, target.items, STORED.items, '"order"'),
+        (source.payments, target.payments, STORED.payments, "order_sn"),
+        (source.refunds, target.refunds, STORED.refunds, "order_sn"),
     ):
         condition = f"WHERE {key} IN ({marks(orders)})"
         by_id = key != "order_sn"

@@ -5,31 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import GENESIS, Event
 from shop_order.domain.history_root import Leaf, Root, SealedDay
-from shop_order.domain.ports import Fence, RootConflict
+from shop_order.domain.ports import Fence, RootConflict, StoredOrder
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.engine.base import Row, Session, StorePart
 from shop_order.repository.dao.leases import require_fence
-from shop_order.repository.dao.loading import load
 from shop_order.repository.dao.orders import HISTORY_OF_ORDER
+from shop_order.repository.dao.rows import HISTORY, LIVE
+from shop_order.repository.dao.stored import read_stored
 
 # Each part has the limit: the outer one would apply only after the union of all numbers.
 _PART = "SELECT order_sn FROM (SELECT {} FROM {} WHERE order_sn > ? ORDER BY order_sn LIMIT ?) AS {}"
-ORDER_SNS = (
-    f"{_PART.format('order_sn', 'order_info', 'live')} UNION"
-    f" {_PART.format('order_sn', 'order_info_history', 'archived')} UNION"
-    f" {_PART.format('DISTINCT order_sn', 'order_event', 'recorded')} ORDER BY order_sn LIMIT ?"
+_NUMBERED = (
+    *((table, "order_sn") for table in (LIVE.orders, HISTORY.orders)),
+    *((table, "DISTINCT order_sn") for table in (LIVE.payments, HISTORY.payments)),
+    *((table, "DISTINCT order_sn") for table in (LIVE.refunds, HISTORY.refunds)),
+    ("order_event", "DISTINCT order_sn"),
 )
+_PARTS = [_PART.format(columns, table, f"of_{table}") for table, columns in _NUMBERED]
+ORDER_SNS = f"{' UNION '.join(_PARTS)} ORDER BY order_sn LIMIT ?"
+_LOST = 'SELECT i.id FROM {} i LEFT JOIN {} o ON o.id = i."order" WHERE o.id IS NULL LIMIT ?'
+LOST_ITEMS = [_LOST.format(tables.items, tables.orders) for tables in (LIVE, HISTORY)]
 
 
 class Audit(StorePart):
     """See `domain.ports.Audit`."""
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
-        values = (after, limit, after, limit, after, limit, limit)
+        values = (*(after, limit) * len(_PARTS), limit)
         found = await self._db.scanner.all(ORDER_SNS, values)
         return [sn for (sn,) in found]
 
@@ -37,12 +41,12 @@ class Audit(StorePart):
         found = await self._db.scanner.all(HISTORY_OF_ORDER, (order_sn,))
         return [rows.event_of(row) for row in found]
 
-    async def order(self, order_sn: str) -> Order | None:
-        async def job(session: Session) -> Order | None:
-            try:
-                return await load(session, ("order_sn", order_sn))
-            except OrderNotFound:
-                return None
+    async def stored(self, order_sns: Sequence[str]) -> Sequence[StoredOrder]:
+        return await self._db.scanner.submit(lambda session: read_stored(session, order_sns))
+
+    async def items_without_order(self, limit: int) -> Sequence[int]:
+        async def job(session: Session) -> Sequence[int]:
+            return [id for sql in LOST_ITEMS for (id,) in await session.all(sql, (limit,))]
 
         return await self._db.scanner.submit(job)
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - columns hold UTC without an offset
 _MS = timedelta(milliseconds=1)
-_ALTERED = (ValueError, LookupError, TypeError, AttributeError)  # raised when a tampered row is read
+ALTERED = (ValueError, LookupError, TypeError, AttributeError)  # raised when a tampered row is read
 _PAY_TYPES = {t.code: t for t in PaymentType}
 
 
@@ -102,6 +102,7 @@ ORDER = Columns(
     Column("return_url"),
     Column("cancel_url"),
     Column("cancel_code", changes=True),
+    Column("salt"),
 )
 ITEM = Columns(
     Column("id"),
@@ -221,7 +222,7 @@ def order_of(
             ),
             hash,
         )
-    except _ALTERED as altered:
+    except ALTERED as altered:
         raise UnreadableRow(order_sn_of(row), altered) from altered
 
 
@@ -268,7 +269,7 @@ def refund_of(row: Row) -> Refund:
     """Return the refund of a row. Raises UnreadableRow."""
     try:
         return _refund(row)
-    except _ALTERED as altered:
+    except ALTERED as altered:
         raise UnreadableRow(row[0], altered) from altered
 
 

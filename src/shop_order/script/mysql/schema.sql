@@ -53,6 +53,7 @@ CREATE TABLE `order_info` (
   `return_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_code` varchar(20) NOT NULL DEFAULT '',
+  `salt` varchar(32) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_sn` (`order_sn`),
   KEY `idx_order_user_created` (`user`,`created_at`,`id`),
@@ -319,6 +320,7 @@ CREATE TABLE `order_info_history` (
   `return_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_url` varchar(512) NOT NULL DEFAULT '',
   `cancel_code` varchar(20) NOT NULL DEFAULT '',
+  `salt` varchar(32) NOT NULL DEFAULT '',
   PRIMARY KEY (`id`),
   UNIQUE KEY `idx_order_history_sn` (`order_sn`),
   KEY `idx_order_history_user` (`user`,`created_at`,`id`)

@@ -131,7 +131,7 @@ CREATE TABLE order_info (
 	shipped_ms BIGINT NOT NULL,
 	completed_ms BIGINT NOT NULL,
 	refund_status INTEGER NOT NULL,
-	version BIGINT NOT NULL, return_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_code VARCHAR(20) DEFAULT '' NOT NULL,
+	version BIGINT NOT NULL, return_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_code VARCHAR(20) DEFAULT '' NOT NULL, salt VARCHAR(32) DEFAULT '' NOT NULL,
 	PRIMARY KEY (id),
 	CONSTRAINT idx_order_sn UNIQUE (order_sn),
 	CONSTRAINT ck_order_status CHECK (status BETWEEN 1 AND 5)
@@ -169,7 +169,7 @@ CREATE TABLE order_info_history (
 	shipped_ms BIGINT NOT NULL,
 	completed_ms BIGINT NOT NULL,
 	refund_status INTEGER NOT NULL,
-	version BIGINT NOT NULL, return_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_code VARCHAR(20) DEFAULT '' NOT NULL,
+	version BIGINT NOT NULL, return_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_url VARCHAR(512) DEFAULT '' NOT NULL, cancel_code VARCHAR(20) DEFAULT '' NOT NULL, salt VARCHAR(32) DEFAULT '' NOT NULL,
 	PRIMARY KEY (id),
 	CONSTRAINT idx_order_history_sn UNIQUE (order_sn)
 );

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shop_order.domain.entity.order import Order
-from shop_order.domain.errors import OrderNotFound
-from shop_order.domain.event.order_events import GENESIS, Event, seal
+from shop_order.domain.comparison import UNREADABLE_ERRORS, chain_fault, state_faults
+from shop_order.domain.errors import OrderNotFound, UnreadableRow
+from shop_order.domain.event.order_events import GENESIS
 from shop_order.domain.history_root import (
     BEFORE_FIRST_ID,
     DayDigest,
@@ -19,12 +18,19 @@ from shop_order.domain.history_root import (
     next_day,
     signing_input,
 )
-from shop_order.domain.ports import Audit, Clock, RootKeys, Roots, Witness, WitnessUnavailable
+from shop_order.domain.ports import (
+    Audit,
+    Clock,
+    RootKeys,
+    Roots,
+    StoredOrder,
+    Witness,
+    WitnessUnavailable,
+)
 from shop_order.pkg.ids import last_id_before
 
 PAGE = 500
-UNREADABLE_ERRORS = (ValueError, LookupError, TypeError)  # raised for an altered row
-ATTEMPTS = 3  # an order may change between the reading of its chain and of its row
+READ_AT_ONCE = 100  # orders
 MAX_BROKEN_DAYS = 100  # that are reported
 REMOVED = "has no root, but the registry has one: it was removed"
 LATE_MS = 24 * 3_600_000  # after its end a day should have a root
@@ -32,7 +38,7 @@ LATE_MS = 24 * 3_600_000  # after its end a day should have a root
 
 @dataclass(frozen=True, slots=True)
 class BrokenChain:
-    """The first version of an order whose chain is broken there."""
+    """The first version of an order whose chain is broken there, or its last, if rows differ from it."""
 
     order_sn: str
     version: int
@@ -40,72 +46,46 @@ class BrokenChain:
 
 
 class AuditService:
-    """Verifies the hash chains, and the orders against their chains."""
+    """Verifies the hash chains, and every column of the orders against their chains."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: Audit, clock: Clock) -> None:
         self._audit = audit
+        self._clock = clock
 
     async def verify(self, order_sn: str | None = None) -> tuple[int, list[BrokenChain]]:
-        """Verify all chains, or one. Return their number, and the first broken version of each broken chain.
+        """Verify all chains, or one. Return their number, and what is wrong with each broken one.
 
-        Raises OrderNotFound for a number that has neither a chain nor an order.
+        Raises OrderNotFound for a number under which nothing is stored.
         """
-        if order_sn is not None and not await self._exists(order_sn):
-            raise OrderNotFound
         verified, broken = 0, []
-        async for sn in self._numbers(order_sn):
+        async for stored in self._stored(order_sn):
             verified += 1
-            if fault := await self._fault(sn):
+            if fault := self._fault(stored):
                 broken.append(fault)
         return verified, broken
 
-    async def _exists(self, order_sn: str) -> bool:
-        try:
-            return bool(await self._audit.chain(order_sn)) or await self._audit.order(order_sn) is not None
-        except UNREADABLE_ERRORS:
-            return True
+    def _fault(self, stored: StoredOrder) -> BrokenChain | None:
+        order_sn, last = stored.order_sn, len(stored.chain)
+        if isinstance(stored.order, UnreadableRow):
+            return BrokenChain(order_sn, last, f"has an order that can't be read: {stored.order!r}")
+        if broken := chain_fault(stored):
+            return BrokenChain(order_sn, *broken)
+        if faults := state_faults(stored, self._clock()):
+            return BrokenChain(order_sn, last, "; ".join(faults))
+        return None
 
-    async def _fault(self, order_sn: str) -> BrokenChain | None:
-        for _ in range(ATTEMPTS):
-            chain = list(await self._audit.chain(order_sn))
-            try:
-                order = await self._audit.order(order_sn)
-            except UNREADABLE_ERRORS as altered:
-                return BrokenChain(order_sn, len(chain), f"has an order that can't be read: {altered!r}")
-            if (fault := check_chain(order_sn, chain, order)) is None:
-                return None
-        return fault
-
-    async def _numbers(self, order_sn: str | None) -> AsyncIterator[str]:
+    async def _stored(self, order_sn: str | None) -> AsyncIterator[StoredOrder]:
         if order_sn is not None:
-            yield order_sn
+            (stored,) = await self._audit.stored([order_sn])
+            if not (stored.chain or stored.row or stored.payments or stored.refunds or stored.strays):
+                raise OrderNotFound
+            yield stored
             return
         after = ""
-        while page := await self._audit.order_sns(after, PAGE):
-            for sn in page:
-                yield sn
+        while page := await self._audit.order_sns(after, READ_AT_ONCE):
+            for stored in await self._audit.stored(page):
+                yield stored
             after = page[-1]
-
-
-def check_chain(order_sn: str, chain: list[Event], order: Order | None) -> BrokenChain | None:
-    """The first version at which the chain is broken, or None."""
-    prev = GENESIS
-    for version, event in enumerate(chain, start=1):
-        if event.version != version:
-            return BrokenChain(order_sn, version, "is missing")
-        if event.prev_hash != prev:
-            return BrokenChain(order_sn, version, "does not follow the one before")
-        if seal(event, id=event.id, order_sn=order_sn, prev_hash=prev).hash != event.hash:
-            return BrokenChain(order_sn, version, "was altered")
-        prev = event.hash
-    if order is None:
-        return BrokenChain(order_sn, len(chain), "has no order")
-    if not chain or order.version != len(chain):
-        return BrokenChain(order_sn, order.version, "is missing")
-    last = json.loads(chain[-1].payload)
-    if last["new_status"] != int(order.status) or last["user_id"] != order.user:
-        return BrokenChain(order_sn, order.version, "has another state than the order")
-    return None
 
 
 @dataclass(frozen=True, slots=True)

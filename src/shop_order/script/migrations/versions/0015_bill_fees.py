@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from shop_order.script.migrations.steps import add_column, drop_column
 
 revision = "0015"
-down_revision: str | None = "0013"
+down_revision: str | None = "0014"
 
 _COLUMNS = ("bill_fee_fen", "bill_discount_fen")
 
