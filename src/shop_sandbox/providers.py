@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class RunningProvider(Protocol):
 class Provider:
     """A provider: the code of its channel, the paths of its gateway and its page, and texts for the links.
 
-    `open` starts nothing yet.
+    `open` starts nothing yet. `pages` are the channel's other settings that are URLs here, with their paths.
     """
 
     code: str
@@ -41,6 +41,7 @@ class Provider:
     about: Words
     programs: Sequence[tuple[str, Words]]
     open: Callable[[SandboxSettings, Callable[[], int]], RunningProvider]
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 def _alipay(settings: SandboxSettings, clock_ms: Callable[[], int]) -> AlipayProvider:
@@ -88,10 +89,15 @@ PROVIDERS = (
             ("POST /wechat/sim/platform", ("平台证书与公钥", "platform certificates and the public key")),
         ),
         open=_wechat,
+        pages={"openid_url": "/wechat/openid"},
     ),
 )
 
 
 def gateway_settings(base_url: str) -> dict[str, str]:
     """The order service's settings that point its channels to the sandbox at this URL, without a prefix."""
-    return {f"PAY__{one.code.upper()}__GATEWAY": base_url + one.gateway for one in PROVIDERS}
+    return {
+        f"PAY__{one.code}__{name}".upper(): base_url + path
+        for one in PROVIDERS
+        for name, path in {"gateway": one.gateway, **one.pages}.items()
+    }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import io
 import json
+import time
 from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
@@ -165,9 +169,9 @@ async def test_late_money_goes_back_once_its_refund_was_processed(shop: Shop) ->
     back = {"payment_sn": payment["payment_sn"], "trade_no": f"T{payment['payment_sn']}"}
     lines = [
         back | {"amount_fen": payment["amount_fen"]},
-        back | {"amount_fen": payment["amount_fen"], "is_refund": True, "refund_sn": refund_sn},
+        back | {"amount_fen": payment["amount_fen"], "is_refund": True, "out_refund_no": refund_sn},
     ]
-    result = await shop.core.reconciliation.reconcile(TOY, day, json.dumps(lines).encode())
+    result = await shop.core.reconciliation.reconcile(TOY, day, io.BytesIO(json.dumps(lines).encode()))
     assert (result.differences, result.ours.trades, result.ours.refunds) == (0, 1, 1)
 
 
@@ -179,15 +183,26 @@ async def test_readiness_and_the_document_know_it(shop: Shop) -> None:
 
 
 async def test_a_phone_in_the_providers_app_gets_its_bridge(shop: Shop) -> None:
-    link = (await shop.place())["pay_url"] + "&openid=o7"
+    order = await shop.place()
+    link = order["pay_url"] + openid_for(shop, order["order_sn"])
     phone = {"accept": "text/html", "user-agent": "iPhone Mobile MicroMessenger/8.0"}
     sent = await shop.http.post(link, content="payment_type=toy", headers=phone)
-    assert (sent.status_code, sent.headers["location"]) == (303, link[link.index("?") :])
+    assert (sent.status_code, sent.headers["location"]) == (303, link[link.index("?") :] + "&go=toy")
     page = (await shop.http.get(link, headers=phone)).text
     data = (await shop.http.get(link, headers={"accept": "application/json"})).json()["data"]
     assert data["jsapi_params"]["package"].startswith("prepay=P")
     assert data["jsapi_params"]["package"] in page
-    without = await shop.http.post(
-        (await shop.place())["pay_url"], content="payment_type=toy", headers=phone | {"accept": "*/*"}
-    )
-    assert (without.status_code, without.json()["details"]["field"]) == (400, "openid")
+    other = (await shop.place())["pay_url"]
+    for unsigned in (other, other + "&openid=o7"):
+        asked = await shop.http.post(unsigned, content="payment_type=toy", headers=phone)
+        assert asked.status_code == 303
+        assert asked.headers["location"].startswith("https://shop.example/openid?app_id=toy&order_sn=")
+
+
+def openid_for(shop: Shop, order_sn: str) -> str:
+    """What the page that gets an openid appends to the link."""
+    (key,) = shop.core.settings.auth.link_keys
+    expires_s = int(time.time()) + 600
+    text = f"openid=o7&order_sn={order_sn}&expires={expires_s}"
+    sign = hmac.new(key.get_secret_value().encode(), text.encode(), hashlib.sha256).hexdigest()
+    return f"&openid=o7&openid_expires={expires_s}&openid_sign={sign}"

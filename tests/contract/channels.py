@@ -23,6 +23,9 @@ from tests.contract.test_alipay_answers import PAYMENT_SN, asking
 from tests.contract.test_alipay_answers import signed as signed_answer
 from tests.world.toy_channel import TOY, ToyChannel
 from tests.world.toy_channel import sign as toy_sign
+from tests.world.wechat import WechatWorld, a_trade, signed_headers
+from tests.world.wechat import notice as wechat_notice
+from tests.world.wechat import wechat as wechat_world
 
 Sent = tuple[bytes, Mapping[str, str]]  # a notice: body and headers
 
@@ -99,6 +102,53 @@ async def alipay(folder: Path) -> AsyncIterator[Rig]:
         yield AlipayRig(channel, keys, answers)
 
 
+OPENED = {
+    "code_url": "weixin://wxpay/bizpayurl?pr=1",
+    "prepay_id": "wx2611",
+    "h5_url": "https://wx/h5?prepay_id=1",
+}
+
+
+@dataclass
+class WechatRig:
+    """WeChat Pay before a small server."""
+
+    world: WechatWorld
+
+    @property
+    def channel(self) -> PaymentChannel:
+        return self.world.channel
+
+    def notice(
+        self, payment: Payment, *, seller: str = "", refund_sn: str = "", forged: bool = False
+    ) -> Sent:
+        told = a_trade(payment.payment_sn) | ({"mchid": seller} if seller else {})
+        if refund_sn:
+            told |= {"out_refund_no": refund_sn, "refund_status": "SUCCESS"}
+        body = wechat_notice(told, "REFUND.SUCCESS" if refund_sn else "TRANSACTION.SUCCESS")
+        return body, signed_headers(body, by="another" if forged else "wechat")
+
+    def tell(self, payment: Payment, *, lost: bool) -> None:
+        number, about = payment.payment_sn, {"out_trade_no": payment.payment_sn, "out_refund_no": REFUND_SN}
+        refund = about | {"status": "PROCESSING", "amount": {"refund": 1, "total": 1999}}
+        self.world.answers.clear()
+        if lost:
+            self.world.signs = lambda body: {}
+        else:
+            self.world.answers |= {
+                "/close": (400, {"code": "ORDERPAID", "message": "该订单已支付"}),
+                number: (200, a_trade(number)),
+                "/refunds": (200, refund),
+            }
+
+
+@asynccontextmanager
+async def wechat(folder: Path) -> AsyncIterator[Rig]:
+    async with wechat_world(folder) as world:
+        world.answers |= {f"/{kind}": (200, OPENED) for kind in ("native", "jsapi", "h5", "app")}
+        yield WechatRig(world)
+
+
 @dataclass
 class ToyRig:
     """The tests' own channel: the suite holds for more than one."""
@@ -124,6 +174,10 @@ async def toy(folder: Path) -> AsyncIterator[Rig]:
     yield ToyRig(ToyChannel("key", "us", context))
 
 
-RIGS: dict[PaymentType, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {PaymentType.ALIPAY: alipay}
+REFUND_SN = "R261121080000000000000000001"
+RIGS: dict[PaymentType, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {
+    PaymentType.ALIPAY: alipay,
+    PaymentType.WECHAT: wechat,
+}
 ALL_RIGS = {kind.code: rig for kind, rig in RIGS.items()} | {"toy": toy}
 __all__ = ["ALL_RIGS", "RIGS", "TOY", "Rig"]

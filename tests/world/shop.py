@@ -18,7 +18,7 @@ from shop_order.pkg.ids import OrderNumbers
 from shop_order.pkg.signing import Signer, SubmitTokens
 from shop_order.repository.dao.store import open_store
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.alerts import UnreadableRowAlerts
+from shop_order.service.alerts import ForgedNoticeAlerts, UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
@@ -31,6 +31,7 @@ from shop_order.service.place import OrderRules, PlacingService, ReturnUrls
 from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
+from shop_order.service.shipping import Shipping
 from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.auto_approve import AutoApproval
 from shop_order.service.upkeep.orderlog import OrderLogService
@@ -188,6 +189,7 @@ class World:
             outbox=self.store.outbox,
             channels=self.channels,
             attempts=self.attempts,
+            shipping=Shipping(orders=self.store.orders, channels=self.channels, alert=self.alert),
             clock=self.clock,
             on_unreadable=self.unreadable.report,
             alert=self.alert,
@@ -281,6 +283,8 @@ class World:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret([SECRET]),
             alert=self.alert,
+            payer_mark=lambda openid: f"mark of {len(openid)}{openid[-1]}",
+            on_forged=ForgedNoticeAlerts(self.alert, self.real_now).report,
         )
 
     def refund_service(self) -> RefundService:

@@ -85,6 +85,8 @@ class ToyChannel:
         ("native", "bridge", "message"),
         unavailable=frozenset({"h5"}),
         at_cashier={Device.WECHAT: "bridge"},
+        by_openid=frozenset({"bridge"}),
+        openid_page="https://shop.example/openid?app_id=toy",
     )
     smallest_fen = 1
     largest_fen = 10_000_000

@@ -173,6 +173,42 @@ class Alipay(HttpChannel):
         return (*self.required[:-1], *self.certificates) if self.by_certificates else self.required
 
 
+class Wechat(HttpChannel):
+    """The WeChat Pay channel: by WeChat's public key once it is set, otherwise by platform certificates."""
+
+    required = ("mch_id", "merchant_private_key_file", "api_v3_key_file")
+    kinds: ClassVar[tuple[str, ...]] = ("official", "mini", "app")
+
+    mch_id: types.OptId
+    app_id_official: types.OptText
+    app_id_mini: types.OptText
+    app_id_app: types.OptText
+    merchant_serial_no: types.OptId
+    merchant_private_key_file: types.OptText
+    merchant_certificate_file: types.OptText
+    api_v3_key_file: types.OptText
+    public_key_file: types.OptText
+    public_key_id: types.OptText
+    openid_url: types.OptWebUrl
+    mini_gateway: types.OptWebUrl
+    mini_secret_file: types.OptText
+
+    @property
+    def app_ids(self) -> dict[str, str]:
+        """Our app ids by their kinds."""
+        return {kind: found for kind in self.kinds if (found := getattr(self, f"app_id_{kind}"))}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return (
+            *self.required,
+            *(() if self.merchant_certificate_file else ("merchant_serial_no",)),
+            *(("public_key_file", "public_key_id") if self.public_key_file or self.public_key_id else ()),
+            *(() if self.app_ids else ("app_id_official",)),
+            *(("mini_secret_file",) if self.app_id_mini else ()),
+        )
+
+
 class Pay(Section):
     """Payment channels and their protection."""
 
@@ -180,6 +216,7 @@ class Pay(Section):
     return_urls: types.WebUrls
     callback_allow: types.Networks
     alipay: Alipay
+    wechat: Wechat
 
     @property
     def channels(self) -> dict[str, Channel]:

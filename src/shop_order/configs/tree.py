@@ -12,9 +12,6 @@ from shop_order.configs.settings import ConfigError, Section, Settings
 
 Path = tuple[str, ...]
 ENV_PREFIX = "SHOP_ORDER_"
-_WECHAT = (
-    "gateway app_id mch_id api_v3_key serial_no app_private_key_file public_key_file notify_url timeout_s"
-)
 
 
 def _paths(*section: str, names: str) -> set[Path]:
@@ -42,14 +39,18 @@ PLANNED: frozenset[Path] = frozenset(
     {
         ("neighbours", "coupons"),
         *_paths("auth", names="service_keys"),
-        *_paths("pay", "wechat", names=_WECHAT),
     }
 ).difference(leaves())
 """Settings of planned features: they are reported as unused and ignored until they exist."""
 WORKERS: Path = ("server", "workers")
 """Removed: one process is one instance. The value 1 is accepted with a warning, any other is refused."""
 UNUSED = PLANNED | {WORKERS}
-ALIASES: dict[Path, Path] = {("cache", "most_entries"): ("cache", "max_entries")}
+ALIASES: dict[Path, Path] = {
+    ("cache", "most_entries"): ("cache", "max_entries"),
+    ("pay", "wechat", "app_id"): ("pay", "wechat", "app_id_official"),
+    ("pay", "wechat", "serial_no"): ("pay", "wechat", "merchant_serial_no"),
+    ("pay", "wechat", "app_private_key_file"): ("pay", "wechat", "merchant_private_key_file"),
+}
 """Former names of settings, with the current ones: they still work, and are logged at a start."""
 RELOADABLE: frozenset[Path] = frozenset(
     {

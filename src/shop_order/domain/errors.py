@@ -211,10 +211,14 @@ class CouponUnknown(OrderServiceError, kind=Kind.PRECONDITION):
 
 
 class ChannelUnavailable(OrderServiceError, kind=Kind.PRECONDITION):
-    """The channel, its trade type or its bill is unavailable, or the order has too many attempts."""
+    """The channel, its trade type or its bill is unavailable, here or now, or there are too many attempts."""
 
     def __init__(
-        self, channel: str, problem: Literal["", "bill", "too_many_attempts", "trade_type"] = ""
+        self,
+        channel: str,
+        problem: Literal[
+            "", "balance_too_low", "bill", "open_in_browser", "too_many_attempts", "trade_type"
+        ] = "",
     ) -> None:
         super().__init__(problem, channel=channel)
 

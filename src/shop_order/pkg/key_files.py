@@ -88,6 +88,13 @@ def certificate_key(certificate: x509.Certificate) -> RSAPublicKey:
     return key
 
 
+def is_pair(private: RSAPrivateKey, public: object) -> bool:
+    """Return whether the public key is the private key's other half."""
+    return (
+        isinstance(public, RSAPublicKey) and private.public_key().public_numbers() == public.public_numbers()
+    )
+
+
 def _check_length(key: RSAPrivateKey | RSAPublicKey) -> None:
     if key.key_size < MIN_BITS:
         raise BadKeyFile(f"contains a key of {key.key_size} bits: at least {MIN_BITS} are required")

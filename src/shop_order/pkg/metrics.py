@@ -23,9 +23,11 @@ BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
 ALERTS = (
     "notice_mismatch",
+    "notices_forged",
     "payment_stuck",
     "refund_failed",
     "refund_stuck",
+    "shipping_untold",
     "log_unreadable",
     "row_unreadable",
     "root_contradicted",

@@ -10,6 +10,8 @@ from shop_order.domain.ports import Clock
 
 REPEAT_MS = 1_800_000
 MAX_ROWS = 1000  # that are reported per half hour
+FORGED_WINDOW_MS = 600_000
+MANY_FORGED = 50  # notices of a channel within the window
 
 
 class Alert(Protocol):
@@ -42,3 +44,27 @@ class UnreadableRowAlerts:
             del self._reported_ms[oldest]
         self._reported_ms[row.number] = now_ms
         self.alert("row_unreadable", number=row.number, error=str(row))
+
+
+@dataclass(eq=False)
+class ForgedNoticeAlerts:
+    """Alerts when many notices of a channel have wrong signatures, once per window.
+
+    One proves nothing: anybody can send it, and WeChat Pay does on purpose, to see that it is refused.
+    """
+
+    alert: Alert
+    real_clock: Clock
+    _windows: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)  # its start, and how many
+
+    def report(self, channel: str) -> None:
+        """Report a notice that was refused."""
+        now_ms = self.real_clock()
+        began_ms, seen = self._windows.get(channel, (now_ms, 0))
+        if now_ms - began_ms >= FORGED_WINDOW_MS:
+            began_ms, seen = now_ms, 0
+        self._windows[channel] = (began_ms, seen + 1)
+        if seen + 1 == MANY_FORGED:
+            self.alert(
+                "notices_forged", channel=channel, notices=MANY_FORGED, within_s=FORGED_WINDOW_MS // 1000
+            )

@@ -9,10 +9,11 @@ from enum import StrEnum
 from itertools import takewhile
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.payment import BridgeParameters, Payment
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import ChannelUnavailable, DependencyDown, OrderServiceError, UnreadableRow
 from shop_order.domain.ports import Clock, Payer, TradeState
-from shop_order.domain.status import SETTLED_REFUND, OrderStatus, PaymentType, RefundState
+from shop_order.domain.status import OrderStatus, PaymentType, RefundState
 from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.service.order import OrderService
 from shop_order.service.pay import PaymentService, PayOrder
@@ -25,6 +26,7 @@ QUERY_S = 15.0  # timeout of a query
 QUERIED_MS = 86_400_000  # this long after an attempt expired, only the jobs query it
 MAX_REMEMBERED = 4096  # attempts
 CHANGE_S = 4.0  # a buyer waits this long for the attempt of another device to be closed
+BALANCE_S = 1.0  # a page waits this long for the buyer's balance
 MAX_RUNNING = 32  # concurrent queries, in case a provider hangs
 
 
@@ -42,22 +44,40 @@ class Stage(StrEnum):
     REFUNDED = "refunded"
 
 
+@dataclass(frozen=True, slots=True)
+class MoneyBack:
+    """Refunds as the buyer sees them, in fen: asked for, on their way, and returned."""
+
+    requested_fen: int
+    refunding_fen: int
+    refunded_fen: int
+
+
+def money_back(refunds: Iterable[Refund]) -> MoneyBack:
+    """Add up refunds. One that failed is still on its way, one that waits for goods is still a request."""
+    live = [refund for refund in refunds if refund.is_live]
+    requested_fen = sum(refund.amount_fen for refund in live if refund.state in _UNDECIDED)
+    refunded_fen = sum(refund.amount_fen for refund in live if refund.is_refunded)
+    all_fen = sum(refund.amount_fen for refund in live)
+    return MoneyBack(requested_fen, all_fen - requested_fen - refunded_fen, refunded_fen)
+
+
 def stage_of(order: Order, now_ms: int) -> Stage:
-    """The stage at `now_ms`. Surplus refunds count only if the order is cancelled."""
+    """The stage at `now_ms`.
+
+    A refund of a part leaves an order that is not cancelled as it is. Surplus refunds count only if the order
+    is cancelled.
+    """
     if order.status is OrderStatus.PENDING:
         if order.money.open_payment():
             return Stage.CONFIRMING
         return Stage.PENDING if now_ms < order.expire_ms else Stage.OVER
     cancelled = order.status is OrderStatus.CANCELLED
-    refunds = [
-        refund
-        for refund in order.refunds.values()
-        if refund.state is not RefundState.REJECTED and (cancelled or not refund.surplus)
-    ]
-    if any(refund.state not in SETTLED_REFUND for refund in refunds):
+    back = money_back(one for one in order.refunds.values() if cancelled or not one.surplus)
+    whole = cancelled or back.refunding_fen + back.refunded_fen >= order.pay_fen
+    if whole and back.refunding_fen:
         return Stage.REFUNDING
-    refunded_fen = sum(refund.amount_fen for refund in refunds)
-    if refunded_fen and (cancelled or refunded_fen >= order.pay_fen):
+    if whole and back.refunded_fen:
         return Stage.REFUNDED
     return Stage(order.status.name.lower())
 
@@ -93,6 +113,7 @@ class Checkout:
     return_urls: ReturnUrls
     turn: Callable[[str, int], Awaitable[bool]] = single_instance
     wait_s: float = WAIT_S
+    balance: Callable[[int], Awaitable[int | None]] | None = None  # of a user, in fen
     _queries: dict[str, _Query] = field(default_factory=dict, init=False)  # the oldest first
     _running: int = field(default=0, init=False)
 
@@ -122,7 +143,7 @@ class Checkout:
         """Open an attempt for the buyer; an empty `trade_type` is the channel's default.
 
         If the open attempt of another device can't be closed now, return that one: its page is better than
-        none. Raises what `PaymentService.pay` raises, and TimeoutError.
+        none, unless it opens in one app alone. Raises what `PaymentService.pay` raises, and TimeoutError.
         """
         actor = Actor(Role.USER, order.user)  # only the buyer has the link
         command = PayOrder(order.order_sn, chosen, trade_type, return_url, payer)
@@ -133,8 +154,20 @@ class Checkout:
         except (ChannelUnavailable, DependencyDown, TimeoutError):
             if now_open is None or now_open.payment_type is not chosen:
                 raise
+            if isinstance(now_open.action, BridgeParameters):
+                raise
         command = replace(command, trade_type=now_open.trade_type)
         return (await self.payments.pay(actor, command)).result.payment
+
+    async def balance_fen(self, order: Order) -> int | None:
+        """The buyer's balance; None if it is not known, or not in time."""
+        if self.balance is None:
+            return None
+        try:
+            async with asyncio.timeout(BALANCE_S):
+                return await self.balance(order.user)
+        except (OrderServiceError, TimeoutError):
+            return None
 
     def pages(self, order: Order) -> tuple[str, str]:
         """The order's return and cancel URLs; empty if not given, or no longer allowed."""
@@ -197,4 +230,5 @@ class Checkout:
             await asyncio.wait(tasks, timeout=QUERY_S)
 
 
+_UNDECIDED = frozenset({RefundState.REQUESTED, RefundState.AWAITING_RETURN})
 _MAY_BE_PAID = frozenset({OrderStatus.PENDING, OrderStatus.CANCELLED})

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Done, Payment
+from shop_order.domain.entity.payment import BridgeParameters, Done, Payment
 from shop_order.domain.errors import (
     AmountMismatch,
     ChannelUnavailable,
     DependencyDown,
     InvalidArgument,
     PaymentNotFound,
+    SignatureInvalid,
     TooMuchContention,
 )
 from shop_order.domain.ports import (
@@ -92,13 +93,16 @@ class PaymentService:
     return_urls: ReturnUrls
     gateway_secret: GatewaySecret
     alert: Alert
+    payer_mark: Callable[[str], str]  # a keyed hash of an openid
+    on_forged: Callable[[str], None]  # the channel of a notice with a wrong signature
 
     # ---- opening ----
 
     async def pay(self, actor: Actor, cmd: PayOrder) -> Outcome[Attempt]:
-        """Open an attempt through the channel, or reuse the open one if it is equal.
+        """Open an attempt through the channel, or reuse the open one if it is equal and its link works.
 
-        A different one is closed at its provider first; an order has at most 20 attempts.
+        A different one, or one for another payer, is closed at its provider first; an order has at most 20
+        attempts.
         Raises OrderNotFound, IllegalTransition, PayWindowClosed, ChannelUnavailable, AmountNotPayable,
         KeyReused, InvalidArgument, TooMuchContention, DependencyDown.
         """
@@ -115,13 +119,14 @@ class PaymentService:
 
     async def _pay(self, actor: Actor, cmd: PayOrder, key: Key | None) -> Attempt:
         choice = self.channels.choose(cmd.payment_type, cmd.trade_type)
+        choice.check_payer(cmd.payer)
         for _ in range(TRIES):
             order = visible(await self.orders.get(cmd.order_sn), actor)
             order.require_payable(self.clock())
             choice.check_amount(order.pay_fen)
             draft = self._draft(order, choice)
             earlier = order.money.open_payment()
-            if earlier and equal(earlier, draft):
+            if earlier and equal(earlier, draft) and self._goes_on(choice, earlier, cmd.payer):
                 draft = earlier
             elif len(order.payments) >= MAX_ATTEMPTS:
                 raise ChannelUnavailable(cmd.payment_type.code, "too_many_attempts")
@@ -145,7 +150,7 @@ class PaymentService:
             if now_open is None and draft.payment_sn not in order.payments:
                 order.open_attempt(draft, actor, self.clock())
                 return draft
-            if now_open is None or not equal(now_open, draft):
+            if now_open is None or not equal(now_open, draft) or _payer(now_open) != _payer(draft):
                 raise AnotherAttempt
             return now_open
 
@@ -172,7 +177,19 @@ class PaymentService:
     async def _open(self, choice: ChosenChannel, order: Order, draft: Payment, cmd: PayOrder) -> Payment:
         subject, lasts_ms = title(order.items, order.order_sn), draft.expire_ms - self.clock()
         request = OpenRequest(draft, subject, lasts_ms, cmd.return_url, cmd.payer)
-        return draft.opened(await choice.channel.open(request))
+        action = await choice.channel.open(request)
+        if isinstance(action, BridgeParameters):
+            action = replace(action, payer=self._mark(cmd.payer))
+        return draft.opened(action)
+
+    def _goes_on(self, choice: ChosenChannel, attempt: Payment, payer: Payer) -> bool:
+        """Whether this buyer can pay it: its link works, and bridge parameters are for their payer only."""
+        if not choice.works(attempt, self.clock()):
+            return False
+        return not isinstance(attempt.action, BridgeParameters) or _payer(attempt) == self._mark(payer)
+
+    def _mark(self, payer: Payer) -> str:
+        return self.payer_mark(payer.openid) if payer.openid else ""
 
     async def _replay(self, actor: Actor, record: KeyRecord) -> Attempt:
         order = visible(await self.orders.get(record.order_sn), actor)
@@ -204,6 +221,9 @@ class PaymentService:
             notice = self.channels.get(payment_type).verify(body, named)
         except AmountMismatch as wrong:
             self.alert("notice_mismatch", **wrong.details)
+            raise
+        except SignatureInvalid:
+            self.on_forged(payment_type.code)
             raise
         if notice.ambiguous:
             return await self._query_instead(notice, payment_type)
@@ -244,6 +264,10 @@ class PaymentService:
             if isinstance(payment.action, Done):  # only its own messages tell of that money
                 raise AmountMismatch("payment_type")
             await self.attempts.apply(payment, paid)
+
+
+def _payer(attempt: Payment) -> str:
+    return attempt.action.payer if isinstance(attempt.action, BridgeParameters) else ""
 
 
 def equal(one: Payment, other: Payment) -> bool:

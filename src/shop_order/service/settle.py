@@ -26,6 +26,7 @@ from shop_order.domain.status import DUE_REFUND, OrderStatus, RefundState
 from shop_order.service.alerts import Alert
 from shop_order.service.attempts import Attempts
 from shop_order.service.channels import Channels
+from shop_order.service.shipping import Shipping
 
 BATCH = 32  # concurrently, so that a slow provider does not delay the others
 STUCK_MS = 600_000  # after an attempt expired: alert if its provider still does not answer
@@ -48,6 +49,7 @@ class Settlement:
     outbox: Outbox
     channels: Channels
     attempts: Attempts
+    shipping: Shipping
     on_unreadable: OnUnreadable
     clock: Clock
     alert: Alert
@@ -73,10 +75,13 @@ class Settlement:
         await self.payments.postpone_query(number, self.clock() + backoff(QUERY_BACKOFF_MS, tries))
         if isinstance(payment, UnreadableRow):
             raise payment
-        known = await self.settle(payment)
+        if payment.awaits_shipping:
+            known = await self._tell_shipping(payment, tries)
+        else:
+            known = await self.settle(payment)
         if known and not payment.is_open:
             await self.payments.stop_queries(payment.payment_sn)
-        elif not known:
+        elif not known and not payment.is_paid:
             await self._request_again(payment, PAYMENT_OPENED, payment.payment_sn)
             if self.clock() > payment.expire_ms + STUCK_MS:
                 self.alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
@@ -85,6 +90,12 @@ class Settlement:
         """Repeat a request that is an event: the message, or its answer, may have been lost."""
         if isinstance(payment.action, Done):
             await self.outbox.publish_again(payment.order_sn, event, number, self.clock())
+
+    async def _tell_shipping(self, payment: Payment, tries: int) -> bool:
+        try:
+            return await self.shipping.tell(payment, tries)
+        except ChannelUnavailable:
+            return False  # not configured now
 
     async def settle(self, payment: Payment) -> bool:
         """Query an attempt; return whether its final state is known."""

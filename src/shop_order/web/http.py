@@ -128,6 +128,7 @@ def _register(app: FastAPI, parts: HttpParts, settings: HttpSettings) -> None:
         channels=use_cases.channels,
         links=parts.links,
         clock=parts.clock,
+        real_now_s=parts.real_now_s,
         shop_name=parts.shop_name,
     )
     errors.install(app, cashier.page_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.component.abuse import amounts, notices
+from tests.component.abuse import amounts, notices, wechat
 from tests.component.abuse.acts import OK, Act, Row, act, on_order, row
 from tests.component.abuse.notices import (
     FORM,
@@ -47,7 +47,9 @@ ROWS: tuple[Row, ...] = (
         .then(still_pending),
         gateway("not our gateway's", amount_fen=1, sign="0" * 64).having(opened).then(still_pending),
         gateway("no signature", amount_fen=1, sign="é").having(opened).then(still_pending),
+        *wechat.ACTS[56],
     ),
+    row(57, "WeChat timestamp off by 5 min or more", FORGED, *wechat.ACTS[57]),
     row(
         58,
         "replayed callback",
@@ -56,6 +58,7 @@ ROWS: tuple[Row, ...] = (
         gateway("again through our gateway", amount_fen=1)
         .having(notices.paid_through_gateway)
         .then(unchanged),
+        *wechat.ACTS[58],
     ),
     row(
         59,
@@ -77,6 +80,7 @@ ROWS: tuple[Row, ...] = (
         gateway("order through our gateway", amount_fen=1, order_sn="261123134500123456789012349")
         .having(opened)
         .then(alerted),
+        *wechat.ACTS[59],
     ),
     row(
         60,
@@ -87,6 +91,7 @@ ROWS: tuple[Row, ...] = (
         gateway("through our gateway", amount_fen=1, payment_sn="P261123134500123456789012349")
         .having(opened)
         .then(alerted),
+        *wechat.ACTS[60],
     ),
     row(
         61,
@@ -95,12 +100,15 @@ ROWS: tuple[Row, ...] = (
         act("late", rest=notices.pay_at_provider)
         .having(notices.cancelled_with_attempt)
         .then(notices.given_back),
+        *wechat.ACTS[61],
     ),
+    row(62, "paid twice through two channels", OK, *wechat.TWICE),
     row(
         63,
         "TRADE_CLOSED after paid",
         OK,
         notice("closed", said(trade_status="TRADE_CLOSED")).having(notices.paid).then(unchanged),
+        *wechat.ACTS[63],
     ),
     row(
         64,
@@ -108,6 +116,7 @@ ROWS: tuple[Row, ...] = (
         OK,
         notice("refund of an unpaid one", said(refund_fee="0.01")).having(opened).then(still_pending),
         notice("refund of a paid one", said(refund_fee="0.01")).having(notices.paid).then(unchanged),
+        *wechat.ACTS[64],
     ),
     row(
         65,
@@ -124,7 +133,9 @@ ROWS: tuple[Row, ...] = (
                 ("half a percent", b"&a=%4"),
             )
         ),
+        *wechat.ACTS[65],
     ),
+    row(66, "GCM tag does not match", MISMATCH, *wechat.ACTS[66]),
     row(
         67,
         "database down during a callback",
@@ -132,6 +143,7 @@ ROWS: tuple[Row, ...] = (
         down("HTTP", "rest", HTTP),
         down("raw body", "3", RAW),
         down("our gateway", "9.1", GATEWAY),
+        *wechat.ACTS[67],
     ),
     row(
         68,
@@ -144,6 +156,7 @@ ROWS: tuple[Row, ...] = (
         .having(notices.paid)
         .then(unchanged),
         notice("paid after closed", said()).having(notices.closed).then(notices.is_paid),
+        *wechat.ACTS[68],
     ),
     row(
         70,
@@ -222,6 +235,7 @@ ROWS: tuple[Row, ...] = (
         notice("hides, and the buyer has paid", said(hides="trade_status"))
         .having(notices.paid_in_silence)
         .then(notices.asked),
+        *wechat.ACTS[79],
         **SOON,
     ),
     row(
@@ -242,5 +256,6 @@ ROWS: tuple[Row, ...] = (
             .then(alerted)
             for trade_no in ("T" * 65, "T\0", "单号")
         ),
+        *wechat.ACTS[80],
     ),
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +18,9 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.valueobject.parties import Actor, Role
 from shop_sandbox.alipay import signing
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID
-from tests.shop import ADDRESS, Shop, alipay
+from shop_sandbox.wechat import signing as wechat_signing
+from shop_sandbox.wechat.keys import MCH_ID, OFFICIAL
+from tests.shop import ADDRESS, Shop, alipay, wechat_pay
 
 T = TypeVar("T")
 BUYER, OPERATOR = 7, 1
@@ -169,6 +173,27 @@ async def notice(shop: Shop) -> Good:
     return Good(body=form | {"sign": signature, "sign_type": "RSA2"})
 
 
+async def wechat_notice(shop: Shop) -> Good:
+    """The same of WeChat Pay; the signature is over the body as it will be sent."""
+    order_sn = (await shop.place(BUYER, goods=110))["order_sn"]
+    answer = await shop.http.post(
+        f"/api/v1/orders/{order_sn}/pay", json={"payment_type": "wechat"}, headers=shop.bearer(BUYER)
+    )
+    attempt, keys = answer.json()["data"], wechat_pay(shop.sandbox).keys
+    plain = {
+        "appid": OFFICIAL,
+        "mchid": MCH_ID,
+        "out_trade_no": attempt["payment_sn"],
+        "transaction_id": "4200002026112322001400070000009",
+        "trade_state": "SUCCESS",
+        "amount": {"total": attempt["amount_fen"], "currency": "CNY"},
+    }
+    sealed = wechat_signing.encrypted(keys.api_v3_key, json.dumps(plain).encode(), "transaction")
+    body = {"event_type": "TRANSACTION.SUCCESS", "resource": sealed}
+    signed = wechat_signing.signed_headers(keys.public, json.dumps(body).encode(), int(time.time()))
+    return Good(body=body, headers=signed)
+
+
 async def clock(_: Shop) -> Good:
     """A second on."""
     return Good(body={"advance_s": 1}, role=Role.ADMIN)
@@ -267,6 +292,7 @@ GOOD: Mapping[str, Callable[[Shop], Coroutine[Any, Any, Good]]] = {
     "showCashier": cashier,
     "payAtCashier": cashier_form,
     "notifyAlipay": notice,
+    "notifyWechat": wechat_notice,
     "shipOrder": shipping,
     "requestRefund": refundable,
     "listRefunds": nothing,

@@ -21,6 +21,7 @@ PRODUCTION = {
     "SERVER__PUBLIC_URL": "https://shop.example",
 }
 GATEWAY = "PAY__ALIPAY__GATEWAY"
+WECHAT = "PAY__WECHAT__GATEWAY"
 
 
 def found(folder: Path, **settings: str) -> Places:
@@ -36,7 +37,11 @@ def found(folder: Path, **settings: str) -> Places:
         ({"SERVER__HOST": "0.0.0.0"}, "127.0.0.1:50051", "http://127.0.0.1:8090/"),
         ({"SERVER__HOST": "::1"}, "[::1]:50051", "http://127.0.0.1:8090/"),
         ({GATEWAY: "http://[::1]:9/alipay/gateway.do"}, "127.0.0.1:50051", "http://[::1]:9/"),
-        ({GATEWAY: "https://openapi.alipay.com/gateway.do"}, "127.0.0.1:50051", ""),
+        (
+            {GATEWAY: "https://openapi.alipay.com/gateway.do", WECHAT: "https://api.mch.weixin.qq.com"},
+            "127.0.0.1:50051",
+            "",
+        ),
     ],
 )
 def test_a_developer_finds_the_other_ports(

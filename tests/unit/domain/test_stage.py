@@ -10,7 +10,7 @@ from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import PAY_WINDOW_MS, Order
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import OrderStatus, RefundState
-from shop_order.service.checkout import Stage, stage_of
+from shop_order.service.checkout import MoneyBack, Stage, money_back, stage_of
 from tests.unit.domain.orders import BUYER, NOW_MS, attempt, money, order_in, place
 
 
@@ -45,7 +45,11 @@ def test_what_is_decided_is_shown_so(status: OrderStatus) -> None:
 @pytest.mark.parametrize(
     ("state", "late", "own", "duplicate"),
     [
-        (RefundState.REQUESTED, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
+        (RefundState.REQUESTED, Stage.CANCELLED, Stage.PAID, Stage.PAID),
+        (RefundState.AWAITING_RETURN, Stage.CANCELLED, Stage.PAID, Stage.PAID),
+        (RefundState.WITHDRAWN, Stage.CANCELLED, Stage.PAID, Stage.PAID),
+        (RefundState.RETURNED, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
+        (RefundState.SETTLED, Stage.REFUNDED, Stage.REFUNDED, Stage.PAID),
         (RefundState.APPROVED, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
         (RefundState.SENT, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
         (RefundState.UNKNOWN, Stage.REFUNDING, Stage.REFUNDING, Stage.PAID),
@@ -60,6 +64,34 @@ def test_money_that_goes_back_is_shown(state: RefundState, late: Stage, own: Sta
     paid = order_in(OrderStatus.PAID)
     assert stage_of(with_refund(paid, state, paid.pay_fen, surplus=False), NOW_MS) is own
     assert stage_of(with_refund(paid, state, paid.pay_fen, surplus=True), NOW_MS) is duplicate
+
+
+@pytest.mark.parametrize("status", [OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED])
+def test_a_part_on_its_way_back_leaves_the_order_as_it_is(status: OrderStatus) -> None:
+    order = order_in(status)
+    part = with_refund(order, RefundState.SENT, order.pay_fen - 1, surplus=False)
+    assert stage_of(part, NOW_MS).value == status.name.lower()
+    assert money_back(part.refunds.values()) == MoneyBack(0, order.pay_fen - 1, 0)
+
+
+def test_a_request_is_no_promise() -> None:
+    refunds = [
+        Refund(f"R{fen}", "P1", "", fen, state, "", surplus=False, created_ms=NOW_MS)
+        for state, fen in (
+            (RefundState.REQUESTED, 1),
+            (RefundState.AWAITING_RETURN, 2),
+            (RefundState.WITHDRAWN, 4),
+            (RefundState.REJECTED, 8),
+            (RefundState.APPROVED, 16),
+            (RefundState.RETURNED, 32),
+            (RefundState.SENT, 64),
+            (RefundState.UNKNOWN, 128),
+            (RefundState.FAILED, 256),
+            (RefundState.SUCCEEDED, 512),
+            (RefundState.SETTLED, 1024),
+        )
+    ]
+    assert money_back(refunds) == MoneyBack(3, 16 + 32 + 64 + 128 + 256, 1536)
 
 
 def test_a_part_that_is_back_leaves_the_order_paid() -> None:

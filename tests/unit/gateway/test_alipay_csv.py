@@ -13,7 +13,8 @@ import pytest
 from shop_order.domain.bill import BillLine
 from shop_order.domain.ports import BillUnusable
 from shop_order.gateway.payment.alipay import bill_file
-from shop_order.gateway.payment.alipay.bills import checked_url
+from shop_order.gateway.payment.alipay.bills import HOSTS
+from shop_order.gateway.payment.bill_files import checked_url
 from tests.world.bills import alipay_bill
 
 DAY = date(2026, 11, 21)
@@ -214,6 +215,6 @@ def test_a_bill_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_the_providers_own_hosts_are_followed(address: str, asked: str | None) -> None:
     if asked is None:
         with pytest.raises(BillUnusable):
-            checked_url(address, GATEWAY)
+            checked_url(address, GATEWAY, HOSTS)
     else:
-        assert checked_url(address, GATEWAY) == asked
+        assert checked_url(address, GATEWAY, HOSTS) == asked

@@ -57,6 +57,7 @@ def test_every_place_of_the_recipe_exists() -> None:
         (Redirect("https://pay.example/?a=1"), "https://pay.example/?a=1"),
         (QrCode("https://qr.example/1"), "qr:https://qr.example/1"),
         (BridgeParameters({"package": "prepay_id=1", "timeStamp": "1"}), None),
+        (BridgeParameters({"package": "prepay_id=1"}, payer="mark"), None),
         (Done(), ""),
     ],
 )

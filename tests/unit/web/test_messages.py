@@ -65,6 +65,8 @@ EXAMPLES: tuple[OrderServiceError, ...] = (
     errors.ChannelUnavailable("wechat", "bill"),
     errors.ChannelUnavailable("alipay", "too_many_attempts"),
     errors.ChannelUnavailable("alipay", "trade_type"),
+    errors.ChannelUnavailable("alipay", "open_in_browser"),
+    errors.ChannelUnavailable("balance", "balance_too_low"),
     errors.AmountNotPayable("alipay", smallest_fen=1, largest_fen=10_000_000_000),
     errors.TooManyUnpaid(20),
     errors.UseRefund(),

@@ -48,7 +48,7 @@ def test_no_key_is_given_twice(name: str) -> None:
     [
         ("  EMPTY_ORDER:", "  EMPTY_ORDERS:"),
         ("pages beyond row {limit}", "pages beyond row {max}"),
-        ("    scan: Scan this code to pay\n", ""),
+        ("    in_app: Pay now\n", ""),
     ],
 )
 def test_languages_that_differ_are_refused(folder: Path, old: str, new: str) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from shop_order.configs import Settings
-from shop_order.configs.settings import channel_key
+from shop_order.configs.settings import HttpChannel, channel_key
 from shop_order.gateway.payment import CHANNELS
 from shop_order.pkg.key_files import read
 from shop_order.pkg.url import file_of
@@ -37,7 +38,20 @@ def channel_problems(settings: Settings) -> dict[str, list[str]]:
         why = "is not set, but the channel requires it"
         texts = [f"{channel_key(code, name)}: {why}" for name in missing]
         found[code] = [*texts, *entry.problems(section)]
+        if entry.secure_notices and isinstance(section, HttpChannel) and not section.is_off:
+            found[code] += _notify_problems(settings, code, section)
     return found
+
+
+def _notify_problems(settings: Settings, code: str, channel: HttpChannel) -> Iterator[str]:
+    if urlsplit(channel.gateway).scheme != "https":
+        return  # a simulator, which calls us over HTTP
+    key = channel_key(code, "notify_url") if channel.notify_url else "SERVER__PUBLIC_URL"
+    url = channel.notify_url or settings.server.base_url
+    if urlsplit(url).scheme != "https":
+        yield f"{key}: {url}: the provider sends notices to https:// only"
+    if "?" in url or "#" in url:
+        yield f"{key}: {url}: must have no query, since the provider sends notices to none that has"
 
 
 def why_unavailable(settings: Settings, code: str) -> str:

@@ -23,7 +23,7 @@ from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao.store import StoreOptions, open_store
 from shop_order.repository.oplog import open_order_log
-from shop_order.service.alerts import UnreadableRowAlerts
+from shop_order.service.alerts import ForgedNoticeAlerts, UnreadableRowAlerts
 from shop_order.service.attempts import Attempts
 from shop_order.service.cart import CartService
 from shop_order.service.channels import Channels
@@ -36,6 +36,7 @@ from shop_order.service.place import PlacingService, ReturnUrls
 from shop_order.service.refund import RefundService
 from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
+from shop_order.service.shipping import Shipping
 from shop_order.service.upkeep.archive import ArchiveService
 from shop_order.service.upkeep.audit import AuditService, RootAudit
 from shop_order.service.upkeep.auto_approve import AutoApproval
@@ -234,6 +235,8 @@ class Core:
             return_urls=self.return_urls,
             gateway_secret=GatewaySecret(key_bytes([secret] if secret else [])),
             alert=alert,
+            payer_mark=lambda openid: self.shared.signer.sign("payer", openid.encode()),
+            on_forged=ForgedNoticeAlerts(alert, real_ms).report,
         )
         self.settlement = Settlement(
             orders=orders,
@@ -241,6 +244,7 @@ class Core:
             outbox=store.outbox,
             channels=channels,
             attempts=attempts,
+            shipping=Shipping(orders=orders, channels=channels, alert=alert),
             on_unreadable=self.unreadable.report,
             clock=clock,
             alert=alert,

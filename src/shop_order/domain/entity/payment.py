@@ -22,8 +22,11 @@ MAX_TRADE_NO = 64  # characters
 MIN_PAID_MS = 946_656_000_000  # 2000-01-01, in China
 MAX_PAID_MS = 4_133_952_000_000  # 2101-01-01
 
+# WeChat keeps the money of a mini-program's order until it was told that the goods are on their way.
+TOLD_OF_SHIPPING = frozenset({(PaymentType.WECHAT, "mini")})
 GRACE_MS = 60_000  # after an attempt expires, the provider may still report a payment
 _QR = "qr:"  # prefix of a stored QR text; stored bridge parameters are a JSON object
+_PAYER, _VALUES = ":payer", ":values"  # the members of that object if it is for one payer
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,13 @@ class QrCode:
 
 @dataclass(frozen=True, slots=True)
 class BridgeParameters:
-    """The shop's page or app passes these to the provider's app."""
+    """The shop's page or app passes these to the provider's app.
+
+    `payer` tells apart for whom they were made, where only that buyer can use them; it names nobody.
+    """
 
     values: Mapping[str, str]
+    payer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,9 @@ def stored_action(action: PaymentAction) -> str:
             return url
         case QrCode(text):
             return _QR + text
-        case BridgeParameters(values):
-            return json.dumps(dict(values), separators=(",", ":"))
+        case BridgeParameters(values, payer):
+            content = {_PAYER: payer, _VALUES: dict(values)} if payer else dict(values)
+            return json.dumps(content, separators=(",", ":"))
         case Done():
             return ""
 
@@ -74,7 +82,12 @@ def action_of(stored: str) -> PaymentAction:
         return Done()
     if stored.startswith(_QR):
         return QrCode(stored.removeprefix(_QR))
-    return BridgeParameters(json.loads(stored)) if stored.startswith("{") else Redirect(stored)
+    if not stored.startswith("{"):
+        return Redirect(stored)
+    content = json.loads(stored)
+    if _VALUES in content:
+        return BridgeParameters(content[_VALUES], content[_PAYER])
+    return BridgeParameters(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,12 @@ class Payment:
     def is_paid(self) -> bool:
         """Whether money arrived, even if it was refunded later."""
         return self.state in PAID_PAYMENT
+
+    @property
+    def awaits_shipping(self) -> bool:
+        """Whether its provider pays us only after it was told that the goods are on their way."""
+        is_kept = self.is_paid and self.state is not PaymentState.REFUNDED
+        return is_kept and (self.payment_type, self.trade_type) in TOLD_OF_SHIPPING
 
     @property
     def grace_end_ms(self) -> int:

@@ -11,6 +11,8 @@ from shop_order.domain.ports.channels import (
     Payer,
     PaymentChannel,
     RefundResult,
+    Shipment,
+    TellsShipping,
     Trade,
     TradeState,
     TradeTypes,

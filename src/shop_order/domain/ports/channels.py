@@ -111,12 +111,19 @@ class Device(StrEnum):
 class TradeTypes:
     """The trade types of a channel; a channel without trade types offers only the empty one.
 
-    The first one is the default; the cashier uses `at_cashier` where it names the buyer's device.
+    The first one is the default; the cashier uses `at_cashier` where it names the buyer's device. `link_ms`
+    is for how long a buyer can begin to pay, where the provider limits that: later, a new attempt is opened.
+    `by_openid` need the buyer's openid, which the shop's page at `openid_page` gets for the cashier: a URL
+    that names the app id, empty if there is none.
     """
 
     offered: tuple[str, ...] = ("",)
     unavailable: frozenset[str] = frozenset()  # offered by the provider, not by this channel
     at_cashier: Mapping[Device, str] = field(default_factory=dict)
+    link_ms: Mapping[str, int] = field(default_factory=dict)
+    not_on: frozenset[Device] = frozenset()  # where the provider's pages do not open
+    by_openid: frozenset[str] = frozenset()
+    openid_page: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,24 @@ class OpenRequest:
     lasts_ms: int
     return_url: str = ""
     payer: Payer = Payer()
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """The parcel of a paid order; `subject` is the order's title, `phone` the receiver's."""
+
+    company: str
+    number: str
+    subject: str
+    phone: str
+    shipped_ms: int
+
+
+class TellsShipping(Protocol):
+    """A channel whose provider pays us only after it was told of the shipping (`awaits_shipping`)."""
+
+    async def tell_shipping(self, payment: Payment, shipment: Shipment) -> bool:
+        """Tell the provider; return whether nothing is left to do. Idempotent. Raises AmountMismatch."""
 
 
 class PaymentChannel(Protocol):

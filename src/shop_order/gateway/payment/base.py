@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shop_order.domain.errors import (
+    AmountMismatch,
+    BodyTooLarge,
+    DeadlineExceeded,
+    Forbidden,
+    InvalidArgument,
+    OrderServiceError,
+    SignatureInvalid,
+)
 from shop_order.domain.ports import Clock, NoticeRoute, PaymentChannel
 
 
@@ -32,3 +41,22 @@ class ChannelEntry:
     problems: Callable[[Any], Sequence[str]]
     notice: NoticeRoute | None = None
     simulator: str = ""  # the path of its gateway in the sandbox, unlike the provider's
+    secure_notices: bool = False  # its provider calls only https URLs without a query
+
+
+# The HTTP status of the reply to a refused notice; the first match counts.
+_STATUSES: Mapping[type[Exception], int] = {
+    SignatureInvalid: 401,
+    Forbidden: 403,
+    BodyTooLarge: 413,
+    InvalidArgument: 400,
+    DeadlineExceeded: 504,
+    OrderServiceError: 503,
+}
+
+
+def notice_status(error: Exception, *, mismatch: int) -> int:
+    """Return the status of the reply to a notice; `mismatch` if it is not about a payment of ours."""
+    if isinstance(error, AmountMismatch):
+        return mismatch
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 500)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import IO, TYPE_CHECKING, TextIO
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any, TextIO
+from urllib.parse import urlsplit, urlunsplit
 
 from shop_order.domain.bill import BillLine
 from shop_order.domain.errors import DependencyDown
@@ -35,6 +36,26 @@ COLUMNS = 9  # of `BillLine.row`
 def disk_lines(read: LinesRead) -> DiskList[BillLine]:
     """Return a list for the lines of a bill: append each line's `row()`."""
     return DiskList(BillLine.of_row, COLUMNS, read)
+
+
+def checked_url(url: str, gateway: str, hosts: tuple[str, ...]) -> str:
+    """Return the URL to fetch: over TLS from the provider's hosts, unchanged from the gateway's own host.
+
+    `hosts` are the ends of their names. Raises BillUnusable for any other host.
+    """
+    try:
+        target, own = urlsplit(url), urlsplit(gateway)
+        if (target.scheme, target.netloc) == (own.scheme, own.netloc):
+            return url
+        if (
+            target.scheme in ("http", "https")
+            and (target.hostname or "").endswith(hosts)
+            and target.port is None
+        ):
+            return urlunsplit(("https", target.hostname or "", target.path, target.query, ""))
+    except ValueError as malformed:
+        raise BillUnusable("the bill's URL is malformed") from malformed
+    raise BillUnusable(f"the bill's URL has an unknown host: {target.netloc!r}")
 
 
 @asynccontextmanager
@@ -61,6 +82,25 @@ async def downloaded(
             raise DependencyDown("payment_provider", host) from failed
         target.seek(0)
         yield target
+
+
+class Bounded(io.RawIOBase):
+    """A packed file; `left` bounds the unpacked bytes of all files, since stated sizes can't be trusted."""
+
+    def __init__(self, opened: IO[bytes], left: list[int]) -> None:
+        self._opened = opened
+        self._left = left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._opened.read(len(buffer))
+        self._left[0] -= len(found)
+        if self._left[0] < 0:
+            raise BillUnusable(f"the bill unpacks to more than {MAX_UNPACKED} bytes")
+        buffer[: len(found)] = found
+        return len(found)
 
 
 def rows(text: TextIO) -> Iterator[Sequence[str]]:

@@ -245,9 +245,13 @@ def changed_payments(order: Order, before: OrderSnapshot) -> Iterator[tuple[Paym
     """Yield the payments to store, each with `open_order_sn` and `ask_ms`."""
     for payment in order.payments.values():
         decided_now = payment.is_open and before.status is not order.status
-        if payment is not before.payments.get(payment.payment_sn) or decided_now:
+        to_tell = payment.awaits_shipping and order.status in (OrderStatus.SHIPPED, OrderStatus.COMPLETED)
+        tell_now = to_tell and before.status is OrderStatus.PAID
+        if payment is not before.payments.get(payment.payment_sn) or decided_now or tell_now:
             open_sn = order.order_sn if payment.is_open else None
-            yield payment, open_sn, ask_ms(payment, order.updated_ms, decided_now=decided_now)
+            # Told again after each refund, since a change of the payment sets `ask_ms` anew.
+            asked_ms = ask_ms(payment, order.updated_ms, decided_now=decided_now)
+            yield payment, open_sn, order.updated_ms if to_tell else asked_ms
 
 
 def ask_ms(payment: Payment, now_ms: int, *, decided_now: bool) -> int | None:

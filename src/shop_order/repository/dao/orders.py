@@ -21,7 +21,7 @@ from shop_order.domain.ports import (
     OrderStanding,
     OverdueWork,
 )
-from shop_order.domain.status import DUE_REFUND, RefundState, RefundStatus
+from shop_order.domain.status import DUE_REFUND, PAID_PAYMENT, RefundState, RefundStatus
 from shop_order.pkg.batching import Batcher
 from shop_order.pkg.tracing import origin
 from shop_order.repository.dao import rows
@@ -295,7 +295,11 @@ async def events_since(session: Session, since: Mapping[str, int], limit: int) -
 # Each count walks an index.
 BACKLOG = (
     ("order", f"SELECT count(*), min(due_ms) FROM order_info WHERE {DUE}"),
-    ("payment", "SELECT count(*), min(expire_ms) FROM payment WHERE ask_ms IS NOT NULL AND expire_ms <= ?"),
+    (
+        "payment",
+        "SELECT count(*), min(expire_ms) FROM payment WHERE ask_ms IS NOT NULL AND expire_ms <= ?"
+        f" AND state NOT IN ({literals(PAID_PAYMENT)})",
+    ),
     (
         "refund",
         "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"

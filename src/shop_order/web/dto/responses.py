@@ -312,10 +312,15 @@ class CashierData(ResponseData):
     freight_fen: int = fen("其中运费", 0, source="order.freight_fen")
     pay_amount: str = yuan("应付", source="order.pay_fen")
     pay_fen: int = fen("应付", source="order.pay_fen")
-    refunding_amount: str = yuan("正在退回", "0.00", source=lambda view: view.order.money.refunds_fen()[0])
-    refunding_fen: int = fen("正在退回", 0, source=lambda view: view.order.money.refunds_fen()[0])
-    refunded_amount: str = yuan("已退回", "0.00", source=lambda view: view.order.money.refunds_fen()[1])
-    refunded_fen: int = fen("已退回", 0, source=lambda view: view.order.money.refunds_fen()[1])
+    requested_amount: str = yuan("已申请退款", "0.00", source="back.requested_fen")
+    requested_fen: int = fen("已申请退款", 0, source="back.requested_fen")
+    refunding_amount: str = yuan("正在退回", "0.00", source="back.refunding_fen")
+    refunding_fen: int = fen("正在退回", 0, source="back.refunding_fen")
+    refunded_amount: str = yuan("已退回", "0.00", source="back.refunded_fen")
+    refunded_fen: int = fen("已退回", 0, source="back.refunded_fen")
+    balance_fen: int | None = attribute(
+        "买家的可用余额，分；未知时为 null / The buyer's balance in fen, if known"
+    )
     expire_at: str = timestamp("支付截止 / Payment deadline", source="order.expire_ms")
     items: list[OrderItemData] = attribute(source="order.items")
     channels: list[ChannelData] = computed(

@@ -118,9 +118,6 @@ def timestamp(ms: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest_ms * 1_000_000)
 
 
-# ---- fields with the same name in both specifications ----
-
-
 def _order(order: Order, pay_url: str) -> dict[str, Any]:
     payment = order.shown_payment()
     return {

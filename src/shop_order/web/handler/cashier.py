@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
@@ -12,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import BridgeParameters, PaymentAction, QrCode, Redirect
+from shop_order.domain.entity.payment import BridgeParameters, Redirect
 from shop_order.domain.errors import (
+    ChannelUnavailable,
     DeadlineExceeded,
     DependencyDown,
     InvalidArgument,
@@ -22,16 +22,17 @@ from shop_order.domain.errors import (
     SignatureInvalid,
     TooMuchContention,
 )
-from shop_order.domain.ports import Clock, Payer, TradeState
-from shop_order.domain.status import OrderStatus, PaymentType
+from shop_order.domain.ports import Clock, Device, Payer, TradeState
+from shop_order.domain.status import PaymentType
 from shop_order.service.channels import Channels
 from shop_order.service.checkout import Checkout, Stage, stage_of
 from shop_order.service.pay import MAX_OPENID
-from shop_order.web.auth.cashier_links import PATH, CashierLinks
+from shop_order.web.auth.cashier_links import PATH, CashierLinks, OpenId
 from shop_order.web.auth.client_address import device_of
 from shop_order.web.context import context
 from shop_order.web.dto.fields import EXAMPLE_SN, PAY_TYPES
 from shop_order.web.dto.responses import CashierData
+from shop_order.web.handler.cashier_view import CashierView
 from shop_order.web.handler.errors import refusal
 from shop_order.web.handler.payment import PAY_ERRORS
 from shop_order.web.handler.route import operation, success
@@ -39,10 +40,13 @@ from shop_order.web.html import Page
 from shop_order.web.messages import Language, channel_names, error_text, texts
 
 TAG = "cashier"
-_UNPAID = frozenset({TradeState.ABSENT, TradeState.WAITING, TradeState.CLOSED})
-_POLL_S = {Stage.PENDING: 10, Stage.CONFIRMING: 2, Stage.OVER: 3, Stage.REFUNDING: 3}
+# The shop's own origin and no more: WeChat's pages for phones want a Referer, and the link is a secret.
+_REFERRER = {"Referrer-Policy": "origin"}
 # Errors whose messages are for developers; buyers are asked to try again.
 _TRY_AGAIN = frozenset({DeadlineExceeded.code, DependencyDown.code, TooMuchContention.code})
+_OPENID_NAMES = ("openid", "openid_expires", "openid_sign")
+_GO = "go"  # names the channel whose payment continues by itself
+_NO_OFFER = ChannelUnavailable("")
 _PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -72,82 +76,14 @@ _OpenId = Annotated[
     str,
     Query(
         max_length=MAX_OPENID,
-        description="买家在支付机构的编号，如微信 openid，由商店的页面附加 / "
-        "The buyer's id at the provider, such as WeChat's openid; the shop's page appends it",
+        description="买家的微信 openid，由 `PAY__WECHAT__OPENID_URL` 的页面连同有效期和签名附加 / "
+        "The buyer's openid at WeChat, which the page of `PAY__WECHAT__OPENID_URL` appends and signs",
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class CashierView:
-    """The order, the state of its payment, and how it can be paid.
-
-    `provider_state` is None if the provider was not queried. `channels` has the reason why each channel is
-    unavailable, or None. URLs are empty if there are none.
-    """
-
-    order: Order
-    stage: Stage
-    provider_state: TradeState | None
-    may_pay: bool
-    channels: Mapping[PaymentType, OrderServiceError | None]
-    now_ms: int
-    shop_name: str
-    return_url: str
-    cancel_url: str
-
-    @property
-    def left_s(self) -> int:
-        """Seconds left to pay; not positive after the deadline."""
-        return (self.order.expire_ms - self.now_ms) // 1000
-
-    @property
-    def is_unpaid(self) -> bool:
-        """Whether the provider has no payment and the buyer may still pay."""
-        return self.provider_state in _UNPAID and self.may_pay
-
-    @property
-    def first_channel(self) -> PaymentType | None:
-        """The channel that is chosen at first; None if none is available."""
-        return next((kind for kind, error in self.channels.items() if error is None), None)
-
-    @property
-    def _action(self) -> PaymentAction | None:
-        payment = self.order.money.open_payment()
-        return payment.action if payment else None
-
-    @property
-    def qr_code(self) -> str:
-        """The text of the QR code to pay with; empty if there is none."""
-        return self._action.text if isinstance(self._action, QrCode) else ""
-
-    @property
-    def jsapi_params(self) -> Mapping[str, str] | None:
-        """The parameters that the provider's app is called with; None if it is not used."""
-        return self._action.values if isinstance(self._action, BridgeParameters) else None
-
-    @property
-    def poll_s(self) -> int | None:
-        """Seconds until the next refresh; None if the page is final."""
-        late = self.order.money.open_payment() or self.provider_state in (
-            TradeState.WAITING,
-            TradeState.UNKNOWN,
-        )
-        if self.stage is Stage.CANCELLED and late:
-            return _POLL_S[Stage.OVER]  # a late payment may still arrive, and is refunded
-        return _POLL_S.get(self.stage)
-
-    @property
-    def refresh_s(self) -> int:
-        """Seconds until a refresh without scripts; longer where it would reset the buyer's choice."""
-        answered = self.provider_state not in (None, TradeState.UNKNOWN)
-        return 20 if (self.may_pay and answered) or self.stage is Stage.PENDING else 5
-
-    @property
-    def next_url(self) -> str:
-        """The shop's page to continue on; `cancel_url` unless the order is paid."""
-        unpaid = self.order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED)
-        return self.cancel_url if unpaid else self.return_url
+_OpenIdExpires = Annotated[
+    str, Query(max_length=64, description="openid 的有效期（秒） / Its expiry, in seconds")
+]
+_OpenIdSign = Annotated[str, Query(max_length=64, description="openid 的签名 / Its signature")]
 
 
 class CashierHandler:
@@ -160,6 +96,7 @@ class CashierHandler:
         channels: Channels,
         links: CashierLinks,
         clock: Clock,
+        real_now_s: Callable[[], float],
         shop_name: Callable[[], str],
     ) -> None:
         self._checkout = checkout
@@ -168,6 +105,7 @@ class CashierHandler:
         self._page = Page("cashier", "cashier")
         self._policy = self._page.policy("connect-src 'self'")
         self._now = clock
+        self._real_now_s = real_now_s
         self._shop_name = shop_name
 
     @operation(
@@ -198,25 +136,41 @@ class CashierHandler:
         id="payAtCashier",
         tag=TAG,
         summary="在收银台支付 / Pay at the cashier",
-        description="打开或复用支付，并跳转到支付机构；扫码支付或在支付机构的应用内支付时返回收银台。\n\n"
+        description="打开或复用支付，并跳转到支付机构；扫码支付或在支付机构的应用内支付时返回收银台；"
+        "在微信内且还没有 openid 时，先跳转到商店获取 openid 的页面。\n\n"
         "Opens or reuses a payment attempt, and redirects to the provider, or to the cashier if the buyer "
-        "pays with a QR code or inside the provider's app.",
+        "pays with a QR code or inside the provider's app. Inside WeChat, without an openid, it first "
+        "redirects to the shop's page that gets one.",
         errors=(SignatureInvalid, *PAY_ERRORS),
         extra=_FORM,
     )
     async def pay(
-        self, request: Request, order_sn: _Sn, e: _Expiry = "", s: _Sign = "", openid: _OpenId = ""
+        self,
+        request: Request,
+        order_sn: _Sn,
+        e: _Expiry = "",
+        s: _Sign = "",
+        openid: _OpenId = "",
+        openid_expires: _OpenIdExpires = "",
+        openid_sign: _OpenIdSign = "",
     ) -> Response:
         """Redirect to the provider, or back to the cashier if the provider has no page."""
         self._links.check(order_sn, e, s)
         order = await self._checkout.get(order_sn)
-        chosen = _chosen(await request.body())
-        trade_type = self._channels.cashier_trade_type(chosen, device_of(request.headers))
-        payer = Payer(openid, context().client_ip())
-        return_url = self._links.of(order)
-        payment = await self._checkout.pay(order, chosen, trade_type, payer, return_url=return_url)
-        action = payment.action
-        return RedirectResponse(action.url if isinstance(action, Redirect) else _link(request), 303)
+        choice = self._channels.choose_at_cashier(_chosen(await request.body()), device_of(request.headers))
+        known = self._links.openid(order_sn, OpenId(openid, openid_expires, openid_sign), self._real_now_s())
+        payer = Payer(known, context().client_ip())
+        kind, link = choice.channel.payment_type, self._links.of(order)
+        page = choice.channel.trade_types.openid_page
+        if choice.wants_openid(payer) and page and link:
+            return _redirect(_openid_page(page, order_sn, f"{link}&{_GO}={kind.code}"))
+        payment = await self._checkout.pay(order, kind, choice.trade_type, payer, return_url=link)
+        match payment.action:
+            case Redirect(url):
+                return _redirect(url)
+            case BridgeParameters():
+                return _redirect(f"{_link(request)}&{_GO}={kind.code}")
+        return _redirect(_link(request))
 
     async def _view(self, request: Request, order_sn: str) -> CashierView:
         if context().head:
@@ -225,22 +179,51 @@ class CashierHandler:
             # Providers append the attempt's number, by a name of their own, when they send the buyer back.
             back_from = request.query_params.values()
             order, provider_state = await self._checkout.refresh(order_sn, back_from=back_from)
-        now_ms = self._now()
+        now_ms, device = self._now(), device_of(request.headers)
         stage = stage_of(order, now_ms)
         if stage is Stage.PENDING and provider_state is TradeState.UNKNOWN:
             stage = Stage.CONFIRMING  # the attempt was closed, but may have been paid
         return_url, cancel_url = self._checkout.pages(order)
+        channels, balance_fen = await self._offers(order, device, now_ms)
+        now_open = order.money.open_payment()
         return CashierView(
-            order,
-            stage,
-            provider_state,
-            order.may_pay(now_ms),
-            self._channels.offers(order),
-            now_ms,
-            self._shop_name(),
-            return_url,
-            cancel_url,
+            order=order,
+            stage=stage,
+            provider_state=provider_state,
+            may_pay=order.may_pay(now_ms),
+            channels=channels,
+            now_ms=now_ms,
+            shop_name=self._shop_name(),
+            return_url=return_url,
+            cancel_url=cancel_url,
+            device=device,
+            fits=now_open is not None and self._channels.is_cashiers(now_open, device),
+            balance_fen=balance_fen,
+            go=self._goes_on(request, order_sn, channels),
         )
+
+    async def _offers(
+        self, order: Order, device: Device, now_ms: int
+    ) -> tuple[Mapping[PaymentType, OrderServiceError | None], int | None]:
+        """The channels, and the buyer's balance if it can be used to pay."""
+        offers = self._channels.offers(order, device)
+        if context().head or not order.may_pay(now_ms) or offers.get(PaymentType.BALANCE, _NO_OFFER):
+            return offers, None
+        balance_fen = await self._checkout.balance_fen(order)
+        if balance_fen is not None and balance_fen < order.pay_fen:
+            offers[PaymentType.BALANCE] = ChannelUnavailable(PaymentType.BALANCE.code, "balance_too_low")
+        return offers, balance_fen
+
+    def _goes_on(
+        self, request: Request, order_sn: str, channels: Mapping[PaymentType, OrderServiceError | None]
+    ) -> PaymentType | None:
+        """The channel that the buyer chose before the shop's page got their openid."""
+        query = request.query_params
+        given = OpenId(*(query.get(name, "") for name in _OPENID_NAMES))
+        kind = PAY_TYPES.get(query.get(_GO, ""))
+        if kind is None or channels.get(kind, _NO_OFFER):
+            return None
+        return kind if self._links.openid(order_sn, given, self._real_now_s()) else None
 
     def page_of(self, request: Request, error: OrderServiceError) -> Response | None:
         """The cashier's error page for browsers; None for other routes and for programs."""
@@ -264,13 +247,24 @@ class CashierHandler:
         page = self._page.html(
             language, view=view, names=names, emblems=emblems, shop_name=self._shop_name(), **data
         )
-        return HTMLResponse(page, status, {"Content-Security-Policy": self._policy})
+        return HTMLResponse(page, status, _REFERRER | {"Content-Security-Policy": self._policy})
+
+
+def _redirect(url: str) -> Response:
+    return RedirectResponse(url, 303, _REFERRER)
+
+
+def _openid_page(page: str, order_sn: str, return_url: str) -> str:
+    query = urlencode({"order_sn": order_sn, "return_url": return_url})
+    return f"{page}{'&' if '?' in page else '?'}{query}"
 
 
 def _link(request: Request) -> str:
     """A relative link to this page without what a provider appended; works under any proxy path."""
-    kept = [(name, request.query_params.get(name, "")) for name in ("e", "s", "openid")]
-    return "?" + urlencode([(name, value) for name, value in kept if value or name != "openid"])
+    query = request.query_params
+    kept = {"e": query.get("e", ""), "s": query.get("s", "")}
+    kept |= {name: query[name] for name in _OPENID_NAMES if query.get(name)}
+    return "?" + urlencode(kept)
 
 
 def _wants_json(request: Request) -> bool:

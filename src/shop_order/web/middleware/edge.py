@@ -105,7 +105,7 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers["X-Request-ID"] = request_id
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"
-    headers["Referrer-Policy"] = "no-referrer"
+    headers.setdefault("Referrer-Policy", "no-referrer")
     headers.setdefault("Content-Security-Policy", API_POLICY)
     headers.setdefault("Cache-Control", "no-store")
 

@@ -12,14 +12,26 @@ if (left) {
 // Reload a page restored from the back/forward cache, but never an error page, which would be submitted again.
 const page = document.querySelector(".card[data-state]");
 addEventListener("pageshow", (event) => { if (event.persisted && page) location.reload(); });
-// Inside the provider's app, its bridge takes the parameters of the payment.
+// The payment goes on by itself once: `go` is taken out of the address first.
+const goes = new URLSearchParams(location.search).has("go");
+if (goes) {
+  const address = new URL(location.href);
+  address.searchParams.delete("go");
+  history.replaceState(null, "", address);
+}
+const chosen = document.querySelector("form[data-go]");
+if (chosen && goes) chosen.submit();
+// Inside WeChat, its bridge takes the parameters of the payment.
 const bridge = document.getElementById("bridge");
 if (bridge) {
-  bridge.addEventListener("click", () => {
+  const invoke = () => {
     if (!window.WeixinJSBridge) return;
     const parameters = JSON.parse(bridge.dataset.parameters);
     window.WeixinJSBridge.invoke("getBrandWCPayRequest", parameters, () => location.reload());
-  });
+  };
+  bridge.addEventListener("click", invoke);
+  if (goes && window.WeixinJSBridge) invoke();
+  else if (goes) document.addEventListener("WeixinJSBridgeReady", invoke, { once: true });
 }
 if (card) {
   const until = performance.now() + 3600000;
@@ -30,8 +42,9 @@ if (card) {
   const unpaid = (data) => {
     const again = document.getElementById("again");
     const none = ["absent", "waiting", "closed"].includes(data.provider_says);
-    if (!again || !none || !document.getElementById("unpaid").hidden) return;
-    document.getElementById("unpaid").hidden = false;
+    const text = document.getElementById("unpaid");
+    if (!again || !none || !text || !text.hidden) return;
+    text.hidden = false;
     document.getElementById("asking").hidden = true;
     again.open = true;
   };

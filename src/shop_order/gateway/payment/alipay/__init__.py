@@ -13,7 +13,14 @@ from shop_order.gateway.payment.alipay.gateway import AlipaySettings
 from shop_order.gateway.payment.alipay.keys import CertificateFiles
 from shop_order.gateway.payment.alipay.notice import NOTICE_ROUTE
 from shop_order.gateway.payment.base import ChannelContext, ChannelEntry
-from shop_order.pkg.key_files import BadKeyFile, certificate_key, certificates, private_key, public_key
+from shop_order.pkg.key_files import (
+    BadKeyFile,
+    certificate_key,
+    certificates,
+    is_pair,
+    private_key,
+    public_key,
+)
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -60,7 +67,7 @@ def problems(section: Any, now_s: Callable[[], float] = time.time) -> list[str]:
         found += _certificate_problems(files, ours, int(now_s() * 1000))
     else:
         theirs = read("public_key_file", public_key)
-        if ours and theirs and _is_own_half(ours, theirs):
+        if ours and theirs and is_pair(ours, theirs):
             found.append(
                 ("public_key_file", "is our own public key; Alipay's is shown beside it on Alipay's site")
             )
@@ -82,7 +89,7 @@ def _certificate_problems(
         if roots and not is_issued(chain[0], chain[1:], roots) and name == "alipay_cert_file":
             yield name, "was not issued under the root certificate"
         try:
-            is_ours = ours and _is_own_half(ours, certificate_key(chain[0]))
+            is_ours = ours and is_pair(ours, certificate_key(chain[0]))
         except BadKeyFile as wrong:
             yield name, wrong
             continue
@@ -90,10 +97,6 @@ def _certificate_problems(
             yield name, "is the certificate of our own key; Alipay's is shown beside it on Alipay's site"
         if is_ours is False and name == "app_cert_file":
             yield name, "is not the certificate of our private key"
-
-
-def _is_own_half(ours: Any, theirs: Any) -> bool:
-    return bool(ours.public_key().public_numbers() == theirs.public_numbers())
 
 
 ENTRY = ChannelEntry(connect, problems, NOTICE_ROUTE, simulator="/alipay/gateway.do")

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from hashlib import file_digest
-from typing import IO, Any
+from typing import IO
 
 from shop_order.domain.bill import Bill, BillLine
 from shop_order.domain.entity.payment import MAX_PAYMENT_FEN
@@ -26,6 +26,7 @@ from shop_order.gateway.payment.bill_files import (
     MAX_NOTES,
     MAX_PACKED,
     MAX_UNPACKED,
+    Bounded,
     check_number,
     disk_lines,
     rows,
@@ -168,25 +169,6 @@ def entries(file: IO[bytes]) -> int:
         found += (end + block).count(_ENTRY)
         end = block[1 - len(_ENTRY) :]
     return found
-
-
-class Bounded(io.RawIOBase):
-    """A packed file; `left` bounds the unpacked bytes of all files, since a zip's sizes can't be trusted."""
-
-    def __init__(self, opened: IO[bytes], left: list[int]) -> None:
-        self._opened = opened
-        self._left = left
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        found = self._opened.read(len(buffer))
-        self._left[0] -= len(found)
-        if self._left[0] < 0:
-            raise BillUnusable(f"the zip unpacks to more than {MAX_UNPACKED} bytes")
-        buffer[: len(found)] = found
-        return len(found)
 
 
 def read_table(file: IO[bytes], read: LinesRead) -> tuple[Details | Summary, list[str]]:

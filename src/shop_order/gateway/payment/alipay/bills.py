@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import date
 from typing import IO
-from urllib.parse import urlsplit, urlunsplit
 
 from shop_order.domain.bill import Bill
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import BillNotOut, BillUnusable, LinesRead
 from shop_order.gateway.payment.alipay.bill_file import bill_of
-from shop_order.gateway.payment.alipay.gateway import UNCOMPRESSED, AlipayGateway
-from shop_order.gateway.payment.bill_files import MAX_PACKED, downloaded
+from shop_order.gateway.payment.alipay.gateway import AlipayGateway
+from shop_order.gateway.payment.bill_files import MAX_PACKED, checked_url, downloaded
+from shop_order.gateway.payment.http import UNCOMPRESSED
 
 METHOD = "alipay.data.dataservice.bill.downloadurl.query"
 NO_BILL = "BILL_NOT_EXIST"  # not issued yet, or no money moved on that day
@@ -33,8 +33,8 @@ class AlipayBills:
         return self._gateway.available()
 
     async def bill(self, day: date, read: LinesRead) -> Bill:
-        url = checked_url(await self.url(day), self._gateway.settings.gateway)
-        async with downloaded(self._gateway.http(), url, UNCOMPRESSED, MAX_PACKED) as file:
+        url = checked_url(await self.url(day), self._gateway.settings.gateway, HOSTS)
+        async with downloaded(self._gateway.http.client(), url, UNCOMPRESSED, MAX_PACKED) as file:
             return await self.read(day, file, read)
 
     async def url(self, day: date) -> str:
@@ -56,23 +56,3 @@ class AlipayBills:
     async def read(self, day: date, file: IO[bytes], read: LinesRead) -> Bill:
         seller_id = self._gateway.settings.seller_id
         return await asyncio.to_thread(bill_of, file, day, seller_id, read)  # a large bill takes seconds
-
-
-def checked_url(url: str, gateway: str) -> str:
-    """Return the URL to fetch: over TLS from Alipay's own hosts, unchanged from the gateway's host.
-
-    Raises BillUnusable for any other host.
-    """
-    try:
-        target, own = urlsplit(url), urlsplit(gateway)
-        if (target.scheme, target.netloc) == (own.scheme, own.netloc):
-            return url
-        if (
-            target.scheme in ("http", "https")
-            and (target.hostname or "").endswith(HOSTS)
-            and target.port is None
-        ):
-            return urlunsplit(("https", target.hostname or "", target.path, target.query, ""))
-    except ValueError as malformed:
-        raise BillUnusable("alipay's bill URL is malformed") from malformed
-    raise BillUnusable(f"alipay's bill URL has an unknown host: {target.netloc!r}")

@@ -61,7 +61,8 @@ class Alipay:
     payment_type = PaymentType.ALIPAY
     trade_types = TradeTypes(
         ("page", "wap", "qr", "app"),
-        at_cashier={Device.PHONE: "wap", Device.WECHAT: "wap"},
+        at_cashier={Device.PHONE: "wap"},
+        not_on=frozenset({Device.WECHAT}),  # the app of WeChat does not open Alipay's pages
     )
     smallest_fen = 1
     largest_fen = MAX_PAYMENT_FEN
@@ -75,7 +76,7 @@ class Alipay:
         self.bills = AlipayBills(self._gateway)
 
     async def aclose(self) -> None:
-        await self._gateway.aclose()
+        await self._gateway.http.aclose()
 
     def available(self) -> bool:
         return self._gateway.available()

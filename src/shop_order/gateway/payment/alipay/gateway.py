@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from shop_order.domain.errors import ChannelUnavailable
@@ -18,18 +17,14 @@ from shop_order.gateway.payment.alipay.reading import (
     beijing,
     header_charset,
     node_of,
-    sign,
     signed_text,
     unsigned_node_of,
 )
+from shop_order.gateway.payment.http import HttpAnswer, NoAnswer, ProviderHttp
+from shop_order.pkg.rsa_sha256 import sign
 
-if TYPE_CHECKING:
-    import httpx
-
-MAX_ANSWER = 256 * 1024  # bytes
 CHARSET = "utf-8"
 DOWNLOAD = "alipay.open.app.alipaycert.download"
-UNCOMPRESSED = {"accept-encoding": "identity"}  # the size of decompressed content is unbounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +49,7 @@ class AlipayGateway:
         self._now = real_clock
         self._log = log
         self._keys: Keys | None = None
-        self._http: httpx.AsyncClient | None = None
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        if self._http is not None:
-            await self._http.aclose()
+        self.http = ProviderHttp()
 
     def available(self) -> bool:
         """Return whether all keys can be read."""
@@ -107,20 +97,19 @@ class AlipayGateway:
         self, method: str, content: Mapping[str, str], urls: Mapping[str, str] | None = None
     ) -> dict[str, str]:
         """Call a method; return the verified answer about this trade, empty if there is none."""
-        import httpx
-
         payment_sn = content.get("out_trade_no")
         try:
-            async with asyncio.timeout(self.settings.timeout_s()):  # httpx's restarts with each chunk
-                answer, charset = await self._post(self._signed(method, content, urls or {}))
+            async with asyncio.timeout(self.settings.timeout_s()):  # with the certificate that it may need
+                answer = await self._post(self._signed(method, content, urls or {}))
+                charset = header_charset(answer.headers)
                 try:
-                    node = node_of(answer, charset, method, self.keys().theirs)
+                    node = node_of(answer.body, charset, method, self.keys().theirs)
                 except UnknownCertificate as unknown:
                     await self._fetch_certificate(unknown.number)
-                    node = node_of(answer, charset, method, self.keys().theirs)
+                    node = node_of(answer.body, charset, method, self.keys().theirs)
             if node.get("code") == "10000" and node.get("out_trade_no") != payment_sn:
                 raise ValueError("the answer is about another trade")
-        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
+        except (NoAnswer, TimeoutError, ValueError, RecursionError, ChannelUnavailable) as failed:
             gateway = self.settings.gateway
             self._log(
                 "alipay_no_answer",
@@ -135,29 +124,16 @@ class AlipayGateway:
     async def _fetch_certificate(self, number: str) -> None:
         """Fetch Alipay's new certificate; its issuer proves it, not a signature of the answer.
 
-        Raises httpx.HTTPError, ValueError, RecursionError, ChannelUnavailable.
+        Raises NoAnswer, ValueError, RecursionError, ChannelUnavailable.
         """
-        answer, charset = await self._post(self._signed(DOWNLOAD, {"alipay_cert_sn": number}, {}))
-        content = unsigned_node_of(answer, charset, DOWNLOAD).get("alipay_cert_content", "")
+        answer = await self._post(self._signed(DOWNLOAD, {"alipay_cert_sn": number}, {}))
+        node = unsigned_node_of(answer.body, header_charset(answer.headers), DOWNLOAD)
+        content = node.get("alipay_cert_content", "")
         self._keys = self.keys().with_successor(number, content, self._now())
         self._log("alipay_certificate_fetched", gateway=self.settings.gateway, alipay_cert_sn=number)
 
-    async def _post(self, fields: dict[str, str]) -> tuple[bytes, str]:
-        """Return the raw answer, and the charset it names. Raises httpx.HTTPError, ValueError."""
+    async def _post(self, fields: dict[str, str]) -> HttpAnswer:
+        """Return the answer. Raises NoAnswer."""
         # The charset of the form must be in the URL's query; the default is GBK.
         url = f"{self.settings.gateway}?{urlencode({'charset': fields.pop('charset')})}"
-        body = bytearray()
-        async with self.http().stream("POST", url, data=fields, headers=UNCOMPRESSED) as answer:
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise ValueError(f"the answer is larger than {MAX_ANSWER} bytes")
-            return bytes(body), header_charset(answer.headers)
-
-    def http(self) -> httpx.AsyncClient:
-        """Return the HTTP client, which has no timeout and follows no redirects."""
-        import httpx
-
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - each call sets one
-        return self._http
+        return await self.http.call("POST", url, headers={}, timeout_s=self.settings.timeout_s(), data=fields)

@@ -9,15 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from shop_order.domain.errors import (
-    AmountMismatch,
-    BodyTooLarge,
-    DeadlineExceeded,
-    Forbidden,
-    InvalidArgument,
-    OrderServiceError,
-    SignatureInvalid,
-)
+from shop_order.domain.errors import AmountMismatch, InvalidArgument, SignatureInvalid
 from shop_order.domain.ports import Notice, NoticeReply, NoticeRoute, Trade, TradeState
 from shop_order.domain.status import PaymentType
 from shop_order.gateway.payment.alipay.reading import (
@@ -26,10 +18,11 @@ from shop_order.gateway.payment.alipay.reading import (
     codec_of,
     fen_of,
     header_charset,
-    is_signed_by,
     signed_text,
     trade_of,
 )
+from shop_order.gateway.payment.base import notice_status
+from shop_order.pkg.rsa_sha256 import is_signed_by
 
 MAX_FIELDS = 100
 UNSIGNED = frozenset({"sign", "sign_type"})
@@ -132,21 +125,9 @@ def reply(error: Exception | None) -> NoticeReply:
     """Reply `success` if it was handled, 2xx also if a retry would not help, 5xx if it would."""
     if error is None:
         return NoticeReply(200, "success")
-    return NoticeReply(
-        next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 500), "failure"
-    )
+    return NoticeReply(notice_status(error, mismatch=200), "failure")
 
 
-# The first match counts.
-_STATUSES: Mapping[type[Exception], int] = {
-    AmountMismatch: 200,
-    SignatureInvalid: 401,
-    Forbidden: 403,
-    BodyTooLarge: 413,
-    InvalidArgument: 400,
-    DeadlineExceeded: 504,
-    OrderServiceError: 503,
-}
 _FORM_SCHEMA = {
     "type": "object",
     "required": ["sign"],

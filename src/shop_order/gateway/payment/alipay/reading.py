@@ -5,23 +5,19 @@ Bytes are verified before they are decoded.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from shop_order.domain.entity.payment import provider_fen, provider_ms, trade_number
 from shop_order.domain.errors import AmountMismatch
 from shop_order.domain.ports import Trade, TradeState
 from shop_order.pkg.money import BadAmount, fen_of_yuan
+from shop_order.pkg.rsa_sha256 import is_signed_by
 
 GMT8 = timezone(timedelta(hours=8))
 PAID = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
@@ -52,20 +48,6 @@ def signed_text(fields: Mapping[str, bytes], *, excluded: frozenset[str]) -> byt
         for key, value in sorted(fields.items())
         if value and key not in excluded
     )
-
-
-def sign(key: RSAPrivateKey, text: bytes) -> str:
-    """Return the base64 signature."""
-    return base64.b64encode(key.sign(text, PKCS1v15(), hashes.SHA256())).decode()
-
-
-def is_signed_by(key: RSAPublicKey, text: bytes, signature: str) -> bool:
-    """Return whether this is the key's SHA-256 signature of these bytes."""
-    try:
-        key.verify(base64.b64decode(signature, validate=True), text, PKCS1v15(), hashes.SHA256())
-    except (InvalidSignature, binascii.Error, ValueError):
-        return False
-    return True
 
 
 def codec_of(name: str) -> str:
