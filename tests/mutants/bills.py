@@ -29,7 +29,11 @@ BILL_FAULTS = (
     fault(
         "a bill that lies has the provider asked for ever",
         MISSED,
-        swap("Settlement._refund", "is_last or result in FAILURES", "result in FAILURES"),
+        swap(
+            "Settlement._refund",
+            "tries >= len(REFUND_BACKOFF_MS) - 1 or result in FAILURES",
+            "result in FAILURES",
+        ),
     ),
     fault(
         "a refund that was settled by hand agrees with one in the bill",
