@@ -103,7 +103,11 @@ class Shop:
             trace=self.loaded.settings.trace.url,
             **more,
         )
-        return Sandbox(settings, order_token=lambda: self.token(role=Role.SERVICE, subject="inventory"))
+        return Sandbox(
+            settings,
+            order_token=lambda: self.token(role=Role.SERVICE, subject="inventory"),
+            wallet_token=lambda: self.token(role=Role.SERVICE, subject="wallet"),
+        )
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(migrate, self.loaded.settings.db.url)

@@ -4,11 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import grpc
-
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2_grpc import ReservationCheckStub
 from shop_sandbox.inventory import Inventory
+from shop_sandbox.order_link import OrderLink, brief
 
 BATCH = 100
 DEADLINE_S = 3.0
@@ -25,22 +24,15 @@ class CheckBack:
         self,
         inventory: Inventory,
         *,
-        order: str,
-        token: Callable[[], str],
+        order: OrderLink,
         clock_ms: Callable[[], int],
         interval_s: float,
     ) -> None:
         self._inventory = inventory
-        self._token = token
+        self.order = order
         self._clock_ms = clock_ms
         self._interval_s = interval_s
         self._failures = 0
-        self.set_order_address(order)
-
-    def set_order_address(self, order: str) -> None:
-        """Use the order service at this address (`host:port`) from now on."""
-        self._order = order
-        self._channel: grpc.aio.Channel | None = None
 
     async def run(self) -> None:
         """Check expired leases until cancelled."""
@@ -51,7 +43,7 @@ class CheckBack:
                 self._failures = 0
             except Exception as error:  # noqa: BLE001 - a background loop: leases stay whatever fails
                 self._failures += 1
-                logger.warning("reservation check failed (%d): %r", self._failures, _brief(error))
+                logger.warning("reservation check failed (%d): %r", self._failures, brief(error))
             wait_s = self._interval_s * 2 ** min(self._failures, 10)
             await asyncio.sleep(min(wait_s, max(MAX_WAIT_S, self._interval_s)))
 
@@ -74,26 +66,14 @@ class CheckBack:
 
     async def close(self) -> None:
         """Close the channel."""
-        if self._channel is not None:
-            await self._channel.close()
+        await self.order.close()
 
     async def _verdicts(self, order_sns: list[str]) -> list[pb.Verdict]:
-        if self._channel is None:
-            options = [("grpc.max_reconnect_backoff_ms", 2_000)]
-            self._channel = grpc.aio.insecure_channel(self._order, options=options)
-        token = self._token()
-        metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        reply = await ReservationCheckStub(self._channel).CheckReservations(
-            pb.OrderSns(order_sns=order_sns), timeout=DEADLINE_S, metadata=metadata
+        reply = await ReservationCheckStub(self.order.channel()).CheckReservations(
+            pb.OrderSns(order_sns=order_sns), timeout=DEADLINE_S, metadata=self.order.metadata()
         )
         return list(reply.verdicts)
 
 
 def _wait_ms(count: int) -> int:
     return int(1_000 * min(1 << min(count, 10), MAX_WAIT_S))
-
-
-def _brief(error: Exception) -> str:
-    return (
-        f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else repr(error)
-    )

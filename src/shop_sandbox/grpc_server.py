@@ -17,7 +17,6 @@ from shop_sandbox.address import host_port
 from shop_sandbox.database import DatabaseBusy
 from shop_sandbox.goods import Goods
 from shop_sandbox.http_server import listen
-from shop_sandbox.inbox import EventInbox
 from shop_sandbox.inventory import Inventory
 from shop_sandbox.users import NotFound, Users
 
@@ -41,7 +40,7 @@ class _Context(Protocol):
 
 
 def methods(
-    goods: Goods, inventory: Inventory, users: Users, inbox: EventInbox
+    goods: Goods, inventory: Inventory, users: Users, deliver: Callable[[pb.EventBatch], Awaitable[Message]]
 ) -> dict[str, dict[str, Method]]:
     """Each service's methods with their request types."""
     return {
@@ -60,7 +59,7 @@ def methods(
             "GetBalance": (users.get_balance, pb.UserId),
             "ListLedger": (users.list_ledger, pb.LedgerFilter),
         },
-        "shop.neighbours.EventInbox": {"Deliver": (inbox.deliver, pb.EventBatch)},
+        "shop.neighbours.EventInbox": {"Deliver": (deliver, pb.EventBatch)},
     }
 
 

@@ -10,12 +10,20 @@ LIFETIME_S = 3_600
 
 
 class TokenFile:
-    """The token in a file, read again on changes; without a file, one signed with the development key."""
+    """A service's token in a file, read again on changes; without a file, signed with the development key."""
 
-    def __init__(self, path: Path, key_file: Path, clock_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key_file: Path,
+        clock_s: Callable[[], float] = time.time,
+        *,
+        service: str = "inventory",
+    ) -> None:
         self._path = path
         self._key_file = key_file
         self._clock_s = clock_s
+        self._service = service
         self._stamp: tuple[int, int] = (0, 0)
         self._token = ""
         self._minted_until_s = 0.0
@@ -43,7 +51,7 @@ class TokenFile:
         claims = {
             "iss": "shop",
             "aud": "order-service",
-            "sub": "inventory",
+            "sub": self._service,
             "role": "service",
             "iat": int(now_s),
             "exp": int(now_s) + LIFETIME_S,

@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from shop_order.api.client.events import Delivery, Handler, order_events
+from shop_order.api.client.events import Delivery, Handler, order_events, wallet_commands
 from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_sandbox import events
 from shop_sandbox.inbox import EventInbox
+from shop_sandbox.wallet import Wallet
 
 INVENTORY_GROUP = "shop-inventory"
 NOTIFICATIONS_GROUP = "shop-order-notifications"
 STOCK_TYPES = ("order.paid", "order.cancelled", *events.RESTOCKING)
+WALLET_GROUP = "shop-wallet"
 
 
 @contextlib.asynccontextmanager
-async def consuming(url: str, *, stock: EventInbox, lists: EventInbox) -> AsyncIterator[None]:
-    """Let both groups read `order-events` until the block ends. Raises ValueError for a bad `url`."""
+async def consuming(url: str, *, stock: EventInbox, lists: EventInbox, wallet: Wallet) -> AsyncIterator[None]:
+    """Let all groups read their topics until the block ends. Raises ValueError for a bad `url`."""
     consumers = (
         order_events(url, INVENTORY_GROUP, deliver_to(stock), types=STOCK_TYPES),
         order_events(url, NOTIFICATIONS_GROUP, deliver_to(lists)),
+        wallet_commands(url, WALLET_GROUP, execute_with(wallet)),
     )
     async with contextlib.AsyncExitStack() as stack:
         for consumer in consumers:
@@ -41,6 +44,16 @@ def deliver_to(inbox: EventInbox) -> Handler:
                 f"event {events.event_id(delivery.body)} of {delivery.key} was not accepted yet"
             )
         return False
+
+    return take
+
+
+def execute_with(wallet: Wallet) -> Handler:
+    """A handler for the wallet, which keeps what it can't execute by itself."""
+
+    async def take(delivery: Delivery) -> bool:
+        await wallet.take(delivery.body)
+        return True
 
     return take
 

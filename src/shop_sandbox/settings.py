@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "SHOP_SANDBOX_"
+PATHS = ("data_dir", "keys_dir", "token_file", "wallet_token_file", "ca_file")
 
 
 class SettingsError(ValueError):
@@ -20,9 +21,10 @@ class SandboxSettings:
     grpc_port: int = 50061
     http_port: int = 8090
     data_dir: Path = Path("data/sandbox")
-    order: str = "127.0.0.1:50051"  # the address of ReservationCheck
+    order: str = "127.0.0.1:50051"  # the address of ReservationCheck and EventInbox
     keys_dir: Path = Path("data/dev")
-    token_file: Path | None = None  # default {data_dir}/order.token
+    token_file: Path | None = None  # of the inventory; default {data_dir}/order.token
+    wallet_token_file: Path | None = None  # default {data_dir}/wallet.token
     seed_goods: int = 0  # goods in addition to the demo catalogue, for benchmarks
     seed_stock: int = 1_000_000
     notice_scale: float = 1 / 60  # the provider's 4 minutes are 4 seconds here
@@ -59,6 +61,11 @@ class SandboxSettings:
         """The file with the token for the order service."""
         return self.token_file or self.data_dir / "order.token"
 
+    @property
+    def order_wallet_token_file(self) -> Path:
+        """The file with the wallet's token for the order service."""
+        return self.wallet_token_file or self.data_dir / "wallet.token"
+
 
 def from_environment(environment: Mapping[str, str]) -> SandboxSettings:
     """The settings in environment variables. Raises SettingsError for unknown ones and invalid values."""
@@ -86,7 +93,7 @@ def _value(key: str, name: str, text: str) -> Any:
         "refund_s": float,
         "probes": float,
     }
-    kind = Path if name in ("data_dir", "keys_dir", "token_file", "ca_file") else kinds.get(name, int)
+    kind = Path if name in PATHS else kinds.get(name, int)
     try:
         return kind(text)
     except ValueError:

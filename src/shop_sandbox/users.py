@@ -131,14 +131,19 @@ class Users:
 
         def read(connection: sqlite3.Connection) -> pb.Ledger:
             rows = connection.execute(
-                "SELECT id, user_id, payment_sn, amount_fen, kind FROM ledger"
-                " WHERE id > ? ORDER BY id LIMIT ?",
+                "SELECT id, user_id, l.payment_sn, l.amount_fen, kind, coalesce(refund_sn, '') FROM ledger l"
+                " LEFT JOIN wallet_refund ON ledger_id = id WHERE id > ? ORDER BY id LIMIT ?",
                 (request.after_id, limit),
             ).fetchall()
             return pb.Ledger(
                 entries=[
                     pb.LedgerEntry(
-                        id=row[0], user_id=row[1], payment_sn=row[2], amount_fen=row[3], kind=row[4]
+                        id=row[0],
+                        user_id=row[1],
+                        payment_sn=row[2],
+                        amount_fen=row[3],
+                        kind=row[4],
+                        refund_sn=row[5],
                     )
                     for row in rows
                 ]

@@ -28,7 +28,7 @@ NUMBER = {
 # The places of the recipe, in its order.
 PLACES = {
     "gateway/payment/__init__.py": (
-        ("import alipay\n", "import alipay, toy\n"),
+        ("import alipay", "import toy, alipay"),
         ("alipay.ENTRY,\n", "alipay.ENTRY,\n    PaymentType.TOY: toy.ENTRY,\n"),
     ),
     "configs/settings.py": (

@@ -31,7 +31,12 @@ pytestmark = pytest.mark.engine("sqlite", "memory", "embedded")
 ORDERS = "/api/v1/orders"
 NO_ORDER = "251123140000000000001234563"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-OURS = ("order.OrderService", "shop.order.Order", "shop.neighbours.ReservationCheck")
+OURS = (
+    "order.OrderService",
+    "shop.order.Order",
+    "shop.neighbours.ReservationCheck",
+    "shop.neighbours.EventInbox",
+)
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 

@@ -32,7 +32,7 @@ def attempt(rig: Rig, trade_type: str = "") -> Payment:
 
 
 def test_every_channel_of_the_table_is_tried_here() -> None:
-    assert set(RIGS) == set(CHANNELS)
+    assert set(RIGS) == {kind for kind, entry in CHANNELS.items() if entry.notice}
 
 
 async def test_its_constants_fit_the_tables(rig: Rig) -> None:

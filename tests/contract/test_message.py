@@ -51,7 +51,7 @@ class Carrier:
             self.url += f"{'&' if '?' in self.url else '?'}prefix={PREFIX}"
             address = parse(self.url)
             await Admin(address.namesrv).make(address, TOPICS, GROUPS)
-        self.publisher: Publisher = open_publisher(self.url, hand_over=self._inbox)
+        self.publisher: Publisher = open_publisher(self.url, inboxes={ORDER_EVENTS: self._inbox})
         await self.publisher.open()
         self._exit.push_async_callback(self.publisher.close)
 
@@ -277,7 +277,7 @@ async def test_a_message_that_no_broker_would_take_is_not_taken_for_an_outage(br
 
 
 async def test_no_broker_is_said_at_once_and_opening_does_not_mind() -> None:
-    publisher = open_publisher("rocketmq://127.0.0.1:9", hand_over=Carrier(EMBEDDED)._inbox)
+    publisher = open_publisher("rocketmq://127.0.0.1:9")
     await publisher.open()
     try:
         with pytest.raises(BrokerUnavailable):

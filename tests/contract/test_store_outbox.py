@@ -57,6 +57,24 @@ async def test_a_batch_has_a_bound_and_cuts_no_hole_into_an_order(store: Store) 
     assert taken == [(orders[0].order_sn, v) for v in (1, 2, 3)] + [(orders[1].order_sn, v) for v in (1, 2)]
 
 
+async def test_a_request_is_published_again_once_and_alone(store: Store) -> None:
+    new = await added(store)
+    payment = await opened(store, new)
+    events = await store.outbox.take(10, NOW_MS)
+    ask = "payment.opened", payment.payment_sn
+    await store.outbox.publish_again(new.order_sn, *ask, NOW_MS)
+    assert await waiting(store) == [(new.order_sn, 1), (new.order_sn, 2)], "it waits already"
+    await store.outbox.published([event.id for event in events])
+    for _ in range(2):
+        await store.outbox.publish_again(new.order_sn, *ask, NOW_MS + 5)
+    assert await store.outbox.take(10, NOW_MS) == events[1:], "the same event, unchanged"
+    assert await store.outbox.lag() == (1, NOW_MS + 5), "it waits since now"
+    await store.outbox.published([events[1].id])
+    for other in ("P0", payment.payment_sn[:-1]):
+        await store.outbox.publish_again(new.order_sn, "payment.opened", other, NOW_MS)
+    assert await waiting(store) == []
+
+
 async def test_orders_that_are_held_back_do_not_fill_the_line(store: Store) -> None:
     stuck = [await added(store) for _ in range(3)]
     await store.outbox.refused([e.id for e in await store.outbox.take(10, NOW_MS)], NOW_MS)

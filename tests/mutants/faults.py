@@ -117,12 +117,6 @@ FAULTS = (
         swap("RefundService.resend", "result is RefundResult.CLOSED", "True"),
     ),
     fault(
-        "a new number without asking the provider",
-        REFUNDS,
-        never("RefundService.resend", "result is RefundResult.UNKNOWN"),
-        swap("RefundService.resend", "result is RefundResult.CLOSED", "True"),
-    ),
-    fault(
         "settled by hand what the provider paid",
         REFUNDS,
         never("RefundService.settle", "await self._ask(refund) is RefundResult.SUCCEEDED"),

@@ -23,8 +23,9 @@ from tests.mutants.bills import BILL_FAULTS
 from tests.mutants.faults import Fault
 from tests.mutants.notices import NOTICE_FAULTS
 from tests.mutants.planting import ROOT, file_named, place, plant
+from tests.mutants.wallet import WALLET_FAULTS
 
-FAULTS = (*faults.FAULTS, *NOTICE_FAULTS, *BILL_FAULTS)
+FAULTS = (*faults.FAULTS, *NOTICE_FAULTS, *BILL_FAULTS, *WALLET_FAULTS)
 AT_A_TIME = 2
 DEADLINE_S = 500
 # Of the plugins only these: importing the others would take longer than most tests.

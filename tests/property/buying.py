@@ -301,7 +301,8 @@ class Buying(Stage):
             return
         assert order.user == user
         assert tuple((item.goods, item.nums) for item in order.items) == lines
-        self.model.placed(order.order_sn, user, lines, self.price(lines), self.now_at(order))
+        prices = {goods: self.world.shelf.goods[goods].price_fen for goods, _ in lines}
+        self.model.placed(order.order_sn, user, lines, prices, self.price(lines), self.now_at(order))
         if cmd.lines is None:
             self.model.bought_from_cart(user, lines)
         if cmd.key:

@@ -15,14 +15,72 @@ Lines = tuple[tuple[int, int], ...]
 
 @dataclass
 class ModelPayment:
-    """An attempt: open, paid, closed or refunded."""
+    """An attempt: open, paid or closed."""
 
     sn: str
     order_sn: str
+    channel: int
     trade_type: str
     fen: int
     expire_ms: int
     state: str = "open"
+    back_fen: int = 0  # given back by the provider
+    by_hand_fen: int = 0  # given back outside it
+
+    @property
+    def refunded_fen(self) -> int:
+        """What the buyer has back."""
+        return self.back_fen + self.by_hand_fen
+
+    @property
+    def told(self) -> str:
+        """Its state, as the service says it."""
+        if self.state != "paid" or not self.refunded_fen:
+            return self.state
+        return "refunded" if self.refunded_fen == self.fen else "part_refunded"
+
+
+@dataclass
+class ModelRefund:
+    """A refund that somebody asked for."""
+
+    sn: str
+    order_sn: str
+    kind: str
+    lines: Lines
+    fen: int
+    freight_fen: int
+    created_ms: int
+    by: str  # BUYER or ADMIN
+    words: str = ""
+    state: str = "requested"
+    approvals: int = 0
+    approver: int = 0
+    parcel: str = ""
+    failure: str = ""
+    numbers: list[str] = field(default_factory=list)  # under which it was sent
+
+    @property
+    def is_live(self) -> bool:
+        """Neither rejected nor withdrawn."""
+        return self.state not in ("rejected", "withdrawn")
+
+    @property
+    def is_decided(self) -> bool:
+        """Approved."""
+        return self.is_live and self.state != "requested"
+
+    @property
+    def is_done(self) -> bool:
+        """The buyer has the money."""
+        return self.state in ("succeeded", "settled")
+
+    @property
+    def gives_stock_back(self) -> bool:
+        """Its goods are in the shop again."""
+        if self.kind == "return":
+            return self.state in ("returned", "sent", "failed", "succeeded", "settled")
+        return bool(self.lines) and self.is_done
 
 
 @dataclass
@@ -32,7 +90,9 @@ class ModelOrder:
     sn: str
     user: int
     lines: Lines
+    prices: dict[int, int]
     fen: int
+    freight_fen: int
     expire_ms: int
     due_ms: int | None
     status: int = PENDING
@@ -41,7 +101,25 @@ class ModelOrder:
     parcel: str = ""
     cancel_code: str = ""
     cancel_words: str = ""
-    refunds: dict[str, str] = field(default_factory=dict)  # by payment: approved, sent, succeeded, failed
+    completed_ms: int = 0
+    refunds: dict[str, str] = field(
+        default_factory=dict
+    )  # of surplus payments: approved, sent, succeeded, failed
+    late: set[str] = field(default_factory=set)  # those of them that came after the order was cancelled
+    asked: dict[str, ModelRefund] = field(default_factory=dict)
+
+    @property
+    def goods_fen(self) -> int:
+        """Without freight."""
+        return self.fen - self.freight_fen
+
+    def live(self) -> list[ModelRefund]:
+        """What is asked for, approved or refunded."""
+        return [refund for refund in self.asked.values() if refund.is_live]
+
+    def decided(self) -> list[ModelRefund]:
+        """What was approved."""
+        return [refund for refund in self.asked.values() if refund.is_decided]
 
 
 @dataclass
@@ -71,11 +149,14 @@ class Model:
         """How many orders wait for the user's money."""
         return sum(o.user == user and o.status == PENDING for o in self.orders.values())
 
-    def placed(self, sn: str, user: int, lines: Lines, fen: int, now_ms: int) -> ModelOrder:
+    def placed(
+        self, sn: str, user: int, lines: Lines, prices: dict[int, int], fen: int, now_ms: int
+    ) -> ModelOrder:
         """A new order."""
         assert sn not in self.orders, "a number was given twice"
         expire_ms = now_ms + PAY_TIMEOUT_MS
-        self.orders[sn] = order = ModelOrder(sn, user, lines, fen, expire_ms, expire_ms)
+        freight_fen = fen - sum(prices[goods] * nums for goods, nums in lines)
+        self.orders[sn] = order = ModelOrder(sn, user, lines, prices, fen, freight_fen, expire_ms, expire_ms)
         return order
 
     def bought_from_cart(self, user: int, lines: Lines) -> None:
@@ -93,10 +174,10 @@ class Model:
         assert len(found) <= 1
         return found[0] if found else None
 
-    def opened(self, sn: str, order: ModelOrder, trade_type: str) -> None:
+    def opened(self, sn: str, order: ModelOrder, channel: int, trade_type: str) -> None:
         """A new attempt."""
         assert sn not in self.payments
-        self.payments[sn] = ModelPayment(sn, order.sn, trade_type, order.fen, order.expire_ms)
+        self.payments[sn] = ModelPayment(sn, order.sn, channel, trade_type, order.fen, order.expire_ms)
         order.events += 1
 
     def closed(self, payment: ModelPayment) -> None:
@@ -107,7 +188,7 @@ class Model:
 
     def money(self, payment: ModelPayment) -> None:
         """The service hears that the buyer's money is there."""
-        if payment.state in ("paid", "refunded"):
+        if payment.state == "paid":
             return
         payment.state = "paid"
         order = self.orders[payment.order_sn]
@@ -116,6 +197,8 @@ class Model:
             order.events += 1
         else:
             order.refunds[payment.sn] = "approved"
+            if order.status == CANCELLED:
+                order.late.add(payment.sn)
             order.events += 2  # requested and approved
 
     def cancelled(self, order: ModelOrder, code: str, words: str = "") -> None:
@@ -131,10 +214,10 @@ class Model:
             order.status, order.parcel, order.due_ms = SHIPPED, parcel, now_ms + AUTO_CONFIRM_MS
             order.events += 1
 
-    def completed(self, order: ModelOrder) -> None:
+    def completed(self, order: ModelOrder, now_ms: int) -> None:
         """Received."""
         if order.status == SHIPPED:
-            order.status, order.due_ms = COMPLETED, None
+            order.status, order.due_ms, order.completed_ms = COMPLETED, None, now_ms
             order.events += 1
 
     # ---- what everybody must be told ----
@@ -144,34 +227,104 @@ class Model:
         if order.paid_by:
             return self.payments[order.paid_by]
         attempts = self.attempts(order)
-        had_money = [p for p in attempts if p.state in ("paid", "refunded")]
+        had_money = [p for p in attempts if p.state == "paid"]
         newest = had_money or attempts
         return newest[-1] if newest else None
 
     @staticmethod
     def refund_status(order: ModelOrder) -> int:
-        """0 none, 1 open, 2 whole: of late money, since here nobody asks for a refund of the order's own."""
-        states = set(order.refunds.values()) if order.status == CANCELLED else set()
-        return 0 if not states else 2 if states == {"succeeded"} else 1
+        """0 none, 1 open, 2 whole, 3 part; a duplicate payment's does not count, a late one's does."""
+        late = [order.refunds[sn] for sn in order.late]
+        own = order.live()
+        if any(state != "succeeded" for state in late) or any(not refund.is_done for refund in own):
+            return 1
+        back_fen = sum(refund.fen for refund in own) + order.fen * len(late)
+        return 0 if not back_fen else 2 if back_fen >= order.fen else 3
 
     def money_totals(self, order: ModelOrder) -> tuple[int, int]:
         """What arrived, and what went back."""
         attempts = self.attempts(order)
-        came = sum(p.fen for p in attempts if p.state in ("paid", "refunded"))
-        return came, sum(p.fen for p in attempts if p.state == "refunded")
+        came = sum(p.fen for p in attempts if p.state == "paid")
+        return came, sum(p.refunded_fen for p in attempts)
 
-    def refund_round(self, payment: ModelPayment, provider_mode: str, *, given_back_before: bool) -> None:
-        """The service asks the provider to give surplus money back."""
+    def refund_round(self, payment: ModelPayment, end: str) -> None:
+        """The service asks the provider to give surplus money back, which ends like this; empty: no answer."""
         order = self.orders[payment.order_sn]
         if order.refunds[payment.sn] == "approved":
             order.refunds[payment.sn] = "sent"
             order.events += 1
-        if provider_mode in ("down", "mute"):
+        if not end:
             return
         order.events += 1
-        if provider_mode == "refuses" and not given_back_before:
+        if end == "succeeded":
+            payment.back_fen = payment.fen
+            order.refunds[payment.sn] = "succeeded"
+        else:
             order.refunds[payment.sn] = "failed"
             self.alerts += 1
+
+    # ---- refunds that somebody asked for ----
+
+    @staticmethod
+    def pieces_left(order: ModelOrder, *, decided: bool = False) -> dict[int, int]:
+        """By goods what no live (or approved) refund takes."""
+        left = dict(order.lines)
+        for refund in order.decided() if decided else order.live():
+            for goods, nums in refund.lines:
+                left[goods] -= nums
+        return left
+
+    def most(self, order: ModelOrder, lines: Lines) -> tuple[int, int]:
+        """The most that a new refund may take, and the freight in it."""
+        live = order.live()
+        goods_fen = order.goods_fen - sum(r.fen - r.freight_fen for r in live)
+        freight_fen = order.freight_fen - sum(r.freight_fen for r in live)
+        if order.status == PAID and (not lines or self.leaves_nothing(order, lines)):
+            return max(goods_fen, 0) + freight_fen, freight_fen
+        if lines:
+            goods_fen = min(goods_fen, sum(order.prices[goods] * nums for goods, nums in lines))
+        return max(goods_fen, 0), 0
+
+    def leaves_nothing(self, order: ModelOrder, lines: Lines) -> bool:
+        """Whether with these lines and all approved refunds no piece is left to send."""
+        left = self.pieces_left(order, decided=True)
+        for goods, nums in lines:
+            left[goods] -= nums
+        return not any(nums > 0 for nums in left.values())
+
+    def approved_fen(
+        self, order: ModelOrder, refund: ModelRefund, freight_fen: int
+    ) -> tuple[int, int] | None:
+        """Amount and freight of a refund that is approved now; None if so much is not left."""
+        left_fen = order.fen - sum(r.fen for r in order.decided())
+        left_freight_fen = order.freight_fen - sum(r.freight_fen for r in order.decided())
+        if left_fen <= 0:
+            return None
+        if order.status == PAID and refund.lines and self.leaves_nothing(order, refund.lines):
+            return left_fen, left_freight_fen
+        more_fen = max(freight_fen - refund.freight_fen, 0)
+        if more_fen and freight_fen > left_freight_fen:
+            return None
+        if refund.fen + more_fen > left_fen:
+            return None
+        return refund.fen + more_fen, refund.freight_fen + more_fen
+
+    def refunded(self, refund: ModelRefund, *, by_hand: bool = False) -> None:
+        """The buyer has the money."""
+        order = self.orders[refund.order_sn]
+        payment = self.payments[order.paid_by]
+        refund.state = "settled" if by_hand else "succeeded"
+        if by_hand:
+            payment.by_hand_fen += refund.fen
         else:
-            order.refunds[payment.sn] = "succeeded"
-            payment.state = "refunded"
+            payment.back_fen += refund.fen
+        order.events += 1
+        done_fen = sum(r.fen for r in order.asked.values() if r.is_done)
+        if order.status == PAID and done_fen >= order.fen:
+            for other in order.asked.values():
+                if other.state == "requested":
+                    other.state = "rejected"
+                    order.events += 1
+            order.status, order.due_ms = CANCELLED, None
+            order.cancel_code, order.cancel_words = refund.by, refund.words
+            order.events += 1

@@ -12,10 +12,12 @@ from shop_order.domain.errors import (
     DependencyDown,
     Forbidden,
     IllegalTransition,
+    InvalidArgument,
     KeyReused,
     OrderNotFound,
     OrderServiceError,
     PayWindowClosed,
+    RefundOpen,
     SignatureInvalid,
     UseRefund,
 )
@@ -32,30 +34,34 @@ any_orders = precondition(lambda self: bool(self.model.orders))
 any_payments = precondition(lambda self: bool(self.model.payments))
 any_notices = precondition(lambda self: bool(self.notices))
 mostly = st.sampled_from([True, True, False])
-trade_types = st.sampled_from(["page", "wap"])
+A, W = PaymentType.ALIPAY, PaymentType.WECHAT
+Way = tuple[PaymentType, str]
+ways = st.sampled_from([(A, "page"), (A, "page"), (A, "wap"), (W, "native")])
 
 
 class Paying(Buying):
     """Payments, notices, and the moves of an order."""
 
+    invalid = InvalidArgument
+
     @any_orders
     @rule(
         at=picks,
-        trade_type=trade_types,
+        way=ways,
         key=st.sampled_from(["", "", "p1", "p2"]),
         stranger=st.sampled_from([False, False, False, True]),
     )
-    def pay(self, at: int, trade_type: str, key: str, stranger: bool) -> None:
+    def pay(self, at: int, way: Way, key: str, stranger: bool) -> None:
         order = self.pick_order(at, PENDING)
         if order is None:
             return
-        self.open_attempt(order, 15 - order.user if stranger else order.user, trade_type, key)
+        self.open_attempt(order, 15 - order.user if stranger else order.user, way, key)
 
-    def open_attempt(self, order: ModelOrder, user: int, trade_type: str, key: str) -> None:
+    def open_attempt(self, order: ModelOrder, user: int, way: Way, key: str) -> None:
         """Through the service, and in the model."""
-        command = (order.sn, trade_type)
-        expected = self.expected_attempt(order, user, trade_type, key, command)
-        cmd = PayOrder(order.sn, PaymentType.ALIPAY, trade_type, key=key)
+        command = (order.sn, way)
+        expected = self.expected_attempt(order, user, way, key, command)
+        cmd = PayOrder(order.sn, *way, key=key)
         got = self.attempt(self.world.payments.pay(buyer(user), cmd))
         if isinstance(expected, type):
             assert got is expected
@@ -65,16 +71,16 @@ class Paying(Buying):
         if expected:
             assert sn == expected
         else:
-            self.model.opened(sn, order, trade_type)
+            self.model.opened(sn, order, *way)
         if key:
             self.model.keys[user, "pay", key] = (command, sn)
 
     @any_orders
-    @rule(at=picks, trade_type=trade_types, notice=mostly, deliver=mostly)
-    def open_an_attempt_and_pay(self, at: int, trade_type: str, notice: bool, deliver: bool) -> None:
+    @rule(at=picks, way=ways, notice=mostly, deliver=mostly)
+    def open_an_attempt_and_pay(self, at: int, way: Way, notice: bool, deliver: bool) -> None:
         order = self.pick_order(at, PENDING)
         assert order
-        self.open_attempt(order, order.user, trade_type, "")
+        self.open_attempt(order, order.user, way, "")
         attempt = self.model.open_attempt(order)
         if attempt and self.pays(attempt) and notice:
             self.provider_sends(attempt, deliver=deliver)
@@ -85,7 +91,7 @@ class Paying(Buying):
         order = list(self.model.orders.values())[-1] if self.model.orders else None
         if order is None or order.status != PENDING:
             return
-        self.open_attempt(order, order.user, "page", "")
+        self.open_attempt(order, order.user, (A, "page"), "")
         attempt = self.model.open_attempt(order)
         if attempt and self.pays(attempt):
             self.provider_sends(attempt, deliver=True)
@@ -96,7 +102,7 @@ class Paying(Buying):
                 )
 
     def expected_attempt(
-        self, order: ModelOrder, user: int, trade_type: str, key: str, command: object
+        self, order: ModelOrder, user: int, way: Way, key: str, command: object
     ) -> Refusal | str:
         """The refusal, the attempt that is used again, or empty for a new one; tells the model on the way."""
         if known := self.model.keys.get((user, "pay", key)):
@@ -111,7 +117,7 @@ class Paying(Buying):
             earlier = self.model.open_attempt(order)
             if earlier is None:
                 return ""
-            if earlier.trade_type == trade_type:
+            if (earlier.channel, earlier.trade_type) == way:
                 return earlier.sn
             if self.world.provider.mode in ("down", "mute"):
                 return DependencyDown
@@ -166,7 +172,7 @@ class Paying(Buying):
             self.model.money(payment)
         elif state == "closed":
             self.model.closed(payment)
-        self.run(self.world.payments.provider_notice(PaymentType.ALIPAY, body, {}))
+        self.run(self.world.payments.provider_notice(PaymentType(payment.channel), body, {}))
 
     @any_payments
     @rule(at=picks, how=st.sampled_from(["amount", "seal", "refund", "stranger"]))
@@ -187,9 +193,8 @@ class Paying(Buying):
             body, refusal = make(payment.sn, is_refund=True), None
         else:
             body = make(payment.sn).replace(payment.sn.encode(), b"P" + b"0" * 27)
-        self.check_move(
-            self.attempt(self.world.payments.provider_notice(PaymentType.ALIPAY, body, {})), refusal
-        )
+        channel = PaymentType(payment.channel)
+        self.check_move(self.attempt(self.world.payments.provider_notice(channel, body, {})), refusal)
         self.model.alerts += refusal is AmountMismatch
 
     # ---- moves of the order ----
@@ -229,7 +234,7 @@ class Paying(Buying):
         parcel, actor = f"N{next(self.parcels)}", self.actor(who, order)
         got = self.attempt(self.world.orders.update_status(actor, order.sn, to, logistics=("顺丰", parcel)))
         if to is OrderStatus.CANCELLED:
-            self.check_move(got, self.expected_cancel(order, who))
+            self.check_move(got, self.expected_cancel(order, who, refunds=False))
         elif to is OrderStatus.SHIPPED:
             self.check_move(got, self.expected_ship(order, parcel) if who == "admin" else Forbidden)
         elif to is OrderStatus.COMPLETED:
@@ -248,7 +253,7 @@ class Paying(Buying):
         body = self.world.provider.notice(payment.sn)
 
         async def both() -> list[object]:
-            told = self.world.payments.provider_notice(PaymentType.ALIPAY, body, {})
+            told = self.world.payments.provider_notice(PaymentType(payment.channel), body, {})
             cancelled = self.world.orders.cancel(buyer(order.user), order.sn)
             two = (told, cancelled) if notice_first else (cancelled, told)
             return await asyncio.gather(*two, return_exceptions=True)
@@ -273,9 +278,17 @@ class Paying(Buying):
         """The refusal that was expected, or none."""
         assert (got if isinstance(got, type) else None) is expected
 
-    def expected_cancel(self, order: ModelOrder, who: str, words: str = "") -> Refusal | None:
+    def expected_refund_of_all(self, order: ModelOrder, words: str) -> Refusal | None:
+        """An admin cancels a paid order; overridden by the rules of refunds."""
+        raise NotImplementedError
+
+    def expected_cancel(
+        self, order: ModelOrder, who: str, words: str = "", *, refunds: bool = True
+    ) -> Refusal | None:
         if who == "stranger":
             return OrderNotFound
+        if order.status == PAID and who == "admin" and refunds:
+            return self.expected_refund_of_all(order, words)
         if order.status == PAID:
             return UseRefund
         if order.status in (SHIPPED, COMPLETED):
@@ -288,6 +301,8 @@ class Paying(Buying):
             return None
         if order.status != PAID:
             return IllegalTransition
+        if self.model.refund_status(order) == 1:
+            return RefundOpen
         self.model.shipped(order, parcel, self.now_ms())
         return None
 
@@ -296,5 +311,7 @@ class Paying(Buying):
             return OrderNotFound
         if order.status not in (SHIPPED, COMPLETED):
             return IllegalTransition
-        self.model.completed(order)
+        if self.model.refund_status(order) == 1 and order.status == SHIPPED:
+            return RefundOpen
+        self.model.completed(order, self.now_ms())
         return None

@@ -29,9 +29,10 @@ from tests.property.stage import USERS, Stage, buyer
 from tests.world.shop import START_MS
 
 Told = dict[str, Any]
-WIRE = {"open": 1, "paid": 2, "refunded": 3, "closed": 4}
+WIRE = {"open": 1, "paid": 2, "part_refunded": 2, "refunded": 3, "closed": 4}
 ORDER_ROWS = "SELECT order_sn, status, refund_status, cancel_reason, cancel_code, version FROM {}"
 AGES_MS = 100 * 86_400_000
+SURPLUS = ("LATE_PAYMENT", "DUPLICATE_PAYMENT")
 
 
 class Reading(Stage):
@@ -63,6 +64,7 @@ class Reading(Stage):
             order = self.model.orders[sn]
             assert order.status in (COMPLETED, CANCELLED)
             assert set(order.refunds.values()) <= {"succeeded"}
+            assert all(refund.is_done for refund in order.live())
 
     def the_log_is_fed(self) -> None:
         """By its events, as they were published, and not by a walk."""
@@ -101,10 +103,12 @@ class Reading(Stage):
 
     def _attempts(self, order: ModelOrder) -> dict[str, tuple[int, int, int]]:
         """By number: state, amount, given back."""
-        return {
-            p.sn: (WIRE[p.state], p.fen, p.fen if p.state == "refunded" else 0)
-            for p in self.model.attempts(order)
-        }
+        return {p.sn: (WIRE[p.told], p.fen, p.refunded_fen) for p in self.model.attempts(order)}
+
+    @staticmethod
+    def _refused(order: ModelOrder) -> list[tuple[str, str]]:
+        """By payment the states of its refunds."""
+        return [*order.refunds.items(), *((order.paid_by, refund.state) for refund in order.asked.values())]
 
     def _of(self, user: int) -> dict[str, ModelOrder]:
         return {sn: order for sn, order in self.model.orders.items() if order.user == user}
@@ -187,8 +191,10 @@ class Reading(Stage):
             : order.status == OrderStatus.CANCELLED
         ]
         came = sum(e["details"]["pay_fen"] for e in entries if e["action"] == "pay")
-        came += sum(e["details"]["amount_fen"] for e in entries if e["action"] == "refund.requested")
-        back = sum(e["details"]["amount_fen"] for e in entries if e["action"] == "refund.succeeded")
+        surplus = [e for e in entries if e["action"] == "refund.requested" and e["reason"] in SURPLUS]
+        came += sum(e["details"]["amount_fen"] for e in surplus)
+        done = ("refund.succeeded", "refund.settled")
+        back = sum(e["details"]["amount_fen"] for e in entries if e["action"] in done)
         assert (came, back) == self.model.money_totals(order)
         detail = await rest.data("GET", f"/orders/{order.sn}", as_=token(order.user))
         same = ("action", "reason", "old_status", "new_status", "at")
@@ -226,7 +232,7 @@ class Reading(Stage):
         assert seen.findings == {
             Finding("money", order.sn, f"{payment_sn}: the provider refused a refund")
             for order in self.model.orders.values()
-            for payment_sn, state in order.refunds.items()
+            for payment_sn, state in self._refused(order)
             if state == "failed"
         }
 

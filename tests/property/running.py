@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus
-from tests.property.model import CANCELLED, COMPLETED, PAID, PENDING, SHIPPED, ModelPayment
+from tests.property.model import PENDING, SHIPPED, ModelPayment, ModelRefund
 from tests.property.reading import Reading
 from tests.property.stage import GRACE_MS, USERS, buyer
+from tests.world.provider import Mode
 
 MOST_ASKED = 5
 STUCK_MS = 600_000
-Mode = Literal["up", "down", "mute", "refuses"]
+FAILURES = {
+    "refused": "REFUSED",
+    "closed": "CLOSED",
+    "abnormal": "ABNORMAL",
+    "too_late": "REFUND_TOO_LATE",
+}
 
 
 class Running(Reading):
@@ -62,7 +66,12 @@ class Running(Reading):
     @rule()
     def timeout_scan(self) -> None:
         now_ms = self.now_ms()
-        due = [o for o in self.model.orders.values() if o.due_ms is not None and o.due_ms <= now_ms]
+        waits = self.model.refund_status
+        due = [
+            o
+            for o in self.model.orders.values()
+            if o.due_ms is not None and o.due_ms <= now_ms and waits(o) != 1
+        ]
         for order in due:
             if order.status == PENDING:
                 attempts = [p for p in self.model.attempts(order) if p.state in ("open", "closed")]
@@ -73,7 +82,7 @@ class Running(Reading):
             elif order.status == SHIPPED:
                 if attempt := self.model.open_attempt(order):
                     self.model_asks(attempt)
-                self.model.completed(order)
+                self.model.completed(order, now_ms)
         assert self.run(self.world.timeout.run_once()) == len(due)
 
     @rule()
@@ -105,13 +114,45 @@ class Running(Reading):
 
     @rule()
     def send_refunds(self) -> None:
-        sql = "SELECT payment_sn, refund_sn FROM refund WHERE try_ms <= ?"
-        due = self.rows(sql, self.now_ms())
-        for payment_sn, refund_sn in due:
-            given_back = refund_sn in self.world.provider.ledger[payment_sn].refunds
+        sql = "SELECT payment_sn, refund_sn, out_refund_no, amount_fen FROM refund WHERE try_ms <= ?"
+        due = self.rows(f"{sql} ORDER BY try_ms", self.now_ms())
+        for payment_sn, refund_sn, number, fen in due:
             payment = self.model.payments[payment_sn]
-            self.model.refund_round(payment, self.world.provider.mode, given_back_before=given_back)
+            end = self.end_of_refund(payment, number, fen)
+            order = self.model.orders[payment.order_sn]
+            if refund_sn in order.asked:
+                self.model_sends(order.asked[refund_sn], number, end)
+            else:
+                self.model.refund_round(payment, end)
         assert self.run(self.world.settlement.refund_due()) == len(due)
+
+    def end_of_refund(self, payment: ModelPayment, number: str, fen: int) -> str:
+        """How the provider answers; empty: not at all."""
+        mode, account = self.world.provider.mode, self.world.provider.ledger[payment.sn]
+        if mode in ("down", "mute"):
+            return ""
+        if number in account.refunds:
+            return "succeeded"
+        if number in account.ended:
+            return account.ended[number].value
+        if mode in ("closed", "abnormal", "too_late"):
+            return mode
+        return "refused" if mode == "refuses" or account.holds_fen < fen else "succeeded"
+
+    def model_sends(self, refund: ModelRefund, number: str, end: str) -> None:
+        """A refund that somebody asked for is sent, or sent again."""
+        order = self.model.orders[refund.order_sn]
+        if refund.state in ("approved", "returned"):
+            refund.state = "sent"
+            order.events += 1
+        if number not in refund.numbers:
+            refund.numbers.append(number)
+        if end == "succeeded":
+            self.model.refunded(refund)
+        elif end:
+            refund.state, refund.failure = "failed", FAILURES[end]
+            order.events += 1
+            self.model.alerts += 1
 
     @rule(lost_too=st.booleans())
     def check_back_leases(self, lost_too: bool) -> None:
@@ -126,7 +167,9 @@ class Running(Reading):
             self.run(self.world.stock.release(sn))
 
     @rule(
-        refuse=st.sampled_from(["", "", "order.paid", "order.cancelled", "order.created", "payment.opened"]),
+        refuse=st.sampled_from(
+            ["", "", "order.paid", "order.cancelled", "order.created", "payment.opened", "refund.succeeded"]
+        ),
         down=st.sampled_from([False, False, False, True]),
         answer_lost=st.sampled_from([False, False, True]),
     )
@@ -141,7 +184,7 @@ class Running(Reading):
         inboxes.refuse = lambda event: False
         inboxes.down = inboxes.lose_answer = False
 
-    @rule(mode=st.sampled_from(["up", "up", "down", "mute", "refuses"]))
+    @rule(mode=st.sampled_from(["up", "up", "down", "mute", "refuses", "closed", "abnormal", "too_late"]))
     def the_provider_becomes(self, mode: Mode) -> None:
         self.world.provider.mode = mode
 
@@ -150,7 +193,7 @@ class Running(Reading):
     def everything_comes_to_rest(self) -> None:
         """With everything up and time enough, nothing hangs: not stock, not money, not messages."""
         self.everybody_tells_the_same()
-        if self.world.provider.mode != "refuses":
+        if self.world.provider.mode in ("down", "mute"):
             self.world.provider.mode = "up"
         for _ in range(4):
             self.world.real_ms += 2 * 3_600_000
@@ -172,13 +215,14 @@ class Running(Reading):
         self.everybody_tells_the_same()
 
     def leases_tell_of_the_orders(self) -> None:
-        wanted = {CANCELLED: "released", PAID: "confirmed", SHIPPED: "confirmed", COMPLETED: "confirmed"}
         for sn, state in self.stock_db.execute("SELECT order_sn, state FROM lease"):
             order = self.model.orders.get(sn)
             if order is None:
                 assert state in ("released", "tombstone"), "stock is stuck in a lease without an order"
             else:
-                assert state == wanted[order.status]
+                assert state == ("confirmed" if order.paid_by else "released")
+        back = {r.sn for o in self.model.orders.values() for r in o.asked.values() if r.gives_stock_back}
+        assert set(self.returned()) == back, "stock that came back is counted once, and only then"
 
     def nobody_has_money_that_is_not_theirs(self) -> None:
         for payment in self.model.payments.values():
@@ -187,7 +231,8 @@ class Running(Reading):
             account = self.world.provider.ledger[payment.sn]
             if payment.state == "closed":
                 assert account.holds_fen == 0 or payment.sn in self.too_late, "money nobody knows of"
-            if payment.state in ("paid", "refunded"):
-                failed = order.refunds.get(payment.sn) == "failed"
-                keeps = order.paid_by == payment.sn or failed
-                assert account.holds_fen == (payment.fen if keeps else 0)
+                continue
+            kept_fen = payment.fen - payment.back_fen
+            if order.paid_by != payment.sn and order.refunds[payment.sn] != "failed":
+                kept_fen = 0
+            assert account.holds_fen == kept_fen

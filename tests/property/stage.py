@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from shop_order.domain.entity.after_sales import RefundRules
 from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Pricing
 from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.place import OrderRules
@@ -29,6 +31,7 @@ from tests.property.model import (
     ModelOrder,
     ModelPayment,
 )
+from tests.world.provider import SecondChannel
 from tests.world.shop import STOCKS, World
 
 T = TypeVar("T")
@@ -36,6 +39,11 @@ USERS = (7, 8)
 ADMIN = Actor(Role.ADMIN, 1)
 GRACE_MS = 60_000  # after an attempt's end its link may still bring money
 OPEN_STATES = ("created", "pending", "processing", "unknown")
+
+
+WEEK_MS = 604_800_000
+SECOND_APPROVAL_FEN = 5000
+REFUND_RULES = RefundRules(WEEK_MS, auto_approve_ms=WEEK_MS, second_approval_fen=SECOND_APPROVAL_FEN)
 
 
 def buyer(user: int) -> Actor:
@@ -51,7 +59,8 @@ class Stage(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         pricing = Pricing(FREIGHT_FEN, FREE_FREIGHT_FROM_FEN, {"浙江": 0, "新疆": FAR_FEN})
         rules = OrderRules(PAY_TIMEOUT_MS, AUTO_CONFIRM_MS, UNPAID_LIMIT, pricing)
-        self.world = World(rules=rules)
+        self.world = World(rules=rules, refund_rules=REFUND_RULES)
+        self.world.other_channels = {PaymentType.WECHAT: SecondChannel(self.world.provider)}
         self.run(self.world.open())
         self.model = Model()
         self.notices: list[tuple[str, str, bytes]] = []  # payment, what it says, the bytes
@@ -94,6 +103,11 @@ class Stage(RuleBasedStateMachine):
         """By goods: available, reserved, sold."""
         sql = "SELECT goods_id, available, reserved, sold FROM stock"
         return {id: (a, r, s) for id, a, r, s in self.stock_db.execute(sql)}
+
+    def returned(self) -> dict[str, list[tuple[int, int]]]:
+        """By refund the stock that came back."""
+        found = self.stock_db.execute("SELECT return_sn, lines FROM stock_return")
+        return {sn: [tuple(map(int, line.split(":"))) for line in lines.split(",")] for sn, lines in found}  # type: ignore[misc]
 
     def lease(self, sn: str) -> str:
         """The state of a lease; empty if there is none."""
@@ -150,19 +164,21 @@ class Stage(RuleBasedStateMachine):
         assert found == {(f"{u}:{case}", key): sn for (u, case, key), (_, sn) in self.model.keys.items()}
 
     def money_agrees(self) -> None:
-        simple = {"paid": "paid", "refunded": "refunded", "closed": "closed"} | dict.fromkeys(
-            OPEN_STATES, "open"
-        )
-        ours = {sn: simple[state] for sn, state in self.rows("SELECT payment_sn, state FROM payment")}
-        assert ours == {p.sn: p.state for p in self.model.payments.values()}
-        refunds = {
-            sn: (state, fen)
-            for sn, state, fen in self.rows("SELECT payment_sn, state, amount_fen FROM refund")
+        ours = {
+            sn: ("open" if state in OPEN_STATES else state, fen)
+            for sn, state, fen in self.rows("SELECT payment_sn, state, refunded_fen FROM payment")
         }
-        assert refunds == {
+        assert ours == {p.sn: (p.told, p.refunded_fen) for p in self.model.payments.values()}
+        found = self.rows("SELECT refund_sn, payment_sn, surplus, state, amount_fen, freight_fen FROM refund")
+        assert {row[1]: row[3:5] for row in found if row[2]} == {
             sn: (state, self.model.payments[sn].fen)
             for o in self.model.orders.values()
             for sn, state in o.refunds.items()
+        }
+        assert {row[0]: row[3:] for row in found if not row[2]} == {
+            r.sn: (r.state, r.fen, r.freight_fen)
+            for o in self.model.orders.values()
+            for r in o.asked.values()
         }
         for order in self.model.orders.values():
             self._the_ledger_agrees(order.sn)
@@ -170,21 +186,30 @@ class Stage(RuleBasedStateMachine):
 
     def _the_ledger_agrees(self, order_sn: str) -> None:
         """What the provider holds of an order is what we say, but for what nobody has told us yet."""
-        theirs = ours = unheard = 0
-        for payment in self.model.attempts(self.model.orders[order_sn]):
+        order = self.model.orders[order_sn]
+        for payment in self.model.attempts(order):
             account = self.world.provider.ledger[payment.sn]
-            given_back = sum(account.refunds.values())
-            theirs += account.holds_fen
-            ours += payment.fen if payment.state == "paid" else 0
-            unheard += payment.fen if account.state == "paid" and payment.state in ("open", "closed") else 0
-            unheard -= given_back if payment.state == "paid" else 0
-            assert len(account.refunds) <= 1, "given back under two numbers"
-            assert payment.state not in ("paid", "refunded") or account.state == "paid"
-        assert theirs == ours + unheard
+            known = payment.state == "paid"
+            assert not known or account.state == "paid"
+            assert payment.back_fen <= sum(account.refunds.values()) <= (payment.fen if known else 0)
+            if payment.sn != order.paid_by:
+                assert len(account.refunds) <= 1, "given back under two numbers"
+                continue
+            back = dict(account.refunds)
+            for refund in order.asked.values():
+                given = [back.pop(number) for number in refund.numbers if number in back]
+                assert given in ([], [refund.fen]), "given back under two numbers, or another amount"
+                assert given or refund.state != "succeeded"
+            assert not back, "given back under a number that nobody knows"
+        decided_fen = sum(refund.fen for refund in order.decided())
+        assert decided_fen <= order.fen
 
     def stock_agrees(self) -> None:
         reserved, sold = dict.fromkeys(STOCKS, 0), dict.fromkeys(STOCKS, 0)
         states = {}
+        for lines in self.returned().values():
+            for goods, nums in lines:
+                sold[goods] -= nums
         for sn, state, lines in self.stock_db.execute("SELECT order_sn, state, lines FROM lease"):
             states[sn] = state
             order = self.model.orders.get(sn)

@@ -10,8 +10,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.property.paying import Paying
-from tests.property.running import Running
+from tests.property.refunding import Refunding
 
 COMMON = settings(
     deadline=None,
@@ -27,7 +26,7 @@ PROFILES = {
 }
 
 
-class Shop(Paying, Running):
+class Shop(Refunding):
     """All rules together."""
 
 

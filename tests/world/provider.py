@@ -22,6 +22,7 @@ from shop_order.domain.ports import (
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
 
 SEAL = "model-provider"
+Mode = Literal["up", "down", "mute", "refuses", "closed", "abnormal", "too_late"]
 
 
 def an_attempt(payment_sn: str, **changed: Any) -> Payment:
@@ -79,7 +80,7 @@ class ModelProvider:
 
     def __init__(self) -> None:
         self.ledger: dict[str, Account] = {}
-        self.mode: Literal["up", "down", "mute", "refuses", "closed", "abnormal", "too_late"] = "up"
+        self.mode: Mode = "up"
         self.asked: list[str] = []  # the attempts it was asked about
         self.opened: OpenRequest | None = None  # the last one
         self.refund_calls = 0
@@ -183,3 +184,13 @@ class ModelProvider:
         return Trade(
             TradeState(account.state), account.trade_no, account.amount_fen if account.state == "paid" else 0
         )
+
+
+class SecondChannel(ModelProvider):
+    """The same provider under WeChat Pay's name, with the same ledger and mode."""
+
+    payment_type = PaymentType.WECHAT
+    trade_types = TradeTypes(("native", "h5"), at_cashier={Device.PHONE: "h5"})
+
+    def __init__(self, provider: ModelProvider) -> None:
+        self.__dict__ = provider.__dict__

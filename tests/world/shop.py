@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shop_order.domain.entity.after_sales import RefundRules
+from shop_order.domain.ports import EventPublisher, PaymentChannel
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Goods
 from shop_order.domain.valueobject.parties import PostalAddress
@@ -38,6 +39,7 @@ from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
+from shop_order.service.wallet import WalletAnswers
 from tests.world.files import fresh_folder, migrated_copy
 from tests.world.neighbours import AddressBook, InProcessInboxes, InProcessStock, Neighbours, Shelf
 from tests.world.provider import ModelProvider
@@ -61,6 +63,7 @@ class World:
     refund_rules: RefundRules = field(default_factory=lambda: RefundRules(604_800_000))
     goods: Mapping[int, Goods] = field(default_factory=lambda: GOODS)
     stocks: Mapping[int, int] = field(default_factory=lambda: STOCKS)
+    other_channels: Mapping[PaymentType, PaymentChannel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder = fresh_folder()
@@ -77,6 +80,7 @@ class World:
         self.neighbours = Neighbours(self.folder, self.real_now)
         self.stock = InProcessStock(self.neighbours.inventory)
         self.inboxes = InProcessInboxes(self.neighbours.inbox)
+        self.publisher: EventPublisher = self.inboxes
         self.shelf = Shelf(self.goods)
         self.addresses = AddressBook({(7, 71): ADDRESS})
         self.provider = ModelProvider()
@@ -130,6 +134,7 @@ class World:
             reservations=self.reservation,
             order_log=self.order_log,
             statistics=self.statistics,
+            wallet_answers=self.wallet_answers,
             settled_days=self.settled_days,
         )
 
@@ -143,7 +148,7 @@ class World:
         self.clock = ShopClock(self.store.time, self.real_now, can_advance=True)
         await self.clock.load()
         self.unreadable = UnreadableRowAlerts(self.alert, self.real_now)
-        self.channels = Channels({PaymentType.ALIPAY: self.provider})
+        self.channels = Channels({PaymentType.ALIPAY: self.provider, **self.other_channels})
         self.attempts = Attempts(
             orders=self.store.orders,
             payments=self.store.payments,
@@ -180,11 +185,19 @@ class World:
         self.settlement = Settlement(
             orders=self.store.orders,
             payments=self.store.payments,
+            outbox=self.store.outbox,
             channels=self.channels,
             attempts=self.attempts,
             clock=self.clock,
             on_unreadable=self.unreadable.report,
             alert=self.alert,
+        )
+        self.wallet_answers = WalletAnswers(
+            orders=self.store.orders,
+            attempts=self.attempts,
+            clock=self.clock,
+            alert=self.alert,
+            wallets=["wallet"],
         )
         self.checkout = Checkout(
             orders=self.orders,
@@ -218,7 +231,7 @@ class World:
         )
 
     def _read_the_history(self) -> None:
-        self.relay = Relay(outbox=self.store.outbox, publisher=self.inboxes, real_clock=self.real_now)
+        self.relay = Relay(outbox=self.store.outbox, publisher=self.publisher, real_clock=self.real_now)
         self.audit = AuditService(self.store.audit)
         self.log_store = open_order_log(f"sqlite:///{self.folder / 'oplog.db'}")
         self.order_log = OrderLogService(

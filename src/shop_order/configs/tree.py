@@ -41,7 +41,7 @@ def _leaves(section: type[Section], above: Path) -> dict[Path, FieldInfo]:
 PLANNED: frozenset[Path] = frozenset(
     {
         ("neighbours", "coupons"),
-        *_paths("auth", names="service_keys wallet_services"),
+        *_paths("auth", names="service_keys"),
         *_paths("pay", "wechat", names=_WECHAT),
     }
 ).difference(leaves())

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shop_order.domain.errors import DependencyDown
-from shop_order.domain.event.order_events import ORDER_CREATED, Event
-from shop_order.pkg.message import ORDER_EVENTS, ORDER_TIMEOUTS, BrokerUnavailable, Message, Publisher
+from shop_order.domain.event.order_events import ORDER_CREATED, Event, payload
+from shop_order.domain.event.wallet_events import REQUESTS, WalletCommand, wallet_command
+from shop_order.pkg.message import (
+    ORDER_EVENTS,
+    ORDER_TIMEOUTS,
+    WALLET_COMMANDS,
+    BrokerUnavailable,
+    Message,
+    Publisher,
+)
 from shop_order.pkg.tracing import is_recorded
 
 if TYPE_CHECKING:
@@ -25,8 +33,8 @@ MAX_DELAY_MS = 3 * 86_400_000 - 60_000  # RocketMQ delays messages for three day
 class MessageEventPublisher:
     """See `domain.ports.EventPublisher`.
 
-    A new order also gets a delayed message for its expiry, besides the scan for expired orders. `ahead_ms` is
-    how far the shop's clock is ahead of real time.
+    A new order also gets a delayed message for its expiry, besides the scan for expired orders. An event that
+    is a request to the wallet is sent to it too. `ahead_ms`: how far the shop's clock is ahead of real time.
     """
 
     def __init__(
@@ -84,8 +92,10 @@ class MessageEventPublisher:
 
     def _messages(self, event: Event) -> list[Message]:
         id, sn, body = str(event.id), event.order_sn, cloud_event(event)
+        command = wallet_command(event, self._ahead_ms()) if event.type in REQUESTS else None
         if not self._publisher.brokered:
-            return [Message(id, ORDER_EVENTS, sn, event.type, body)]
+            messages = [Message(id, ORDER_EVENTS, sn, event.type, body)]
+            return [*messages, _wallet_message(event, command, {})] if command else messages
         properties = {
             "version": str(event.version),
             "traceparent": event.traceparent or order_traceparent(event),
@@ -93,6 +103,8 @@ class MessageEventPublisher:
         if event.request_id:
             properties["x-request-id"] = event.request_id
         messages = [Message(id, ORDER_EVENTS, sn, event.type, body, properties)]
+        if command:
+            messages.append(_wallet_message(event, command, properties))
         if event.type == ORDER_CREATED:
             due_ms = int(json.loads(event.payload)["expire_at_ms"]) - self._ahead_ms()
             if due_ms < self._now_ms() + MAX_DELAY_MS:
@@ -109,18 +121,28 @@ def order_traceparent(event: Event) -> str:
     return f"00-{trace}-{event.hash.hex()[:16]}-01"
 
 
+def _wallet_message(event: Event, command: WalletCommand, properties: Mapping[str, str]) -> Message:
+    id = f"{event.id}/wallet"  # another event than the order's, so another id
+    body = _envelope(event, id, command.type, payload(command.data))
+    return Message(id, WALLET_COMMANDS, command.payment_sn, command.type, body, properties)
+
+
 def cloud_event(event: Event) -> bytes:
     """Return the event as CloudEvents 1.0 JSON; `data` is the payload that was hashed.
 
     The extension attributes `traceparent` and `requestid` identify the request.
     """
+    return _envelope(event, str(event.id), event.type, event.payload)
+
+
+def _envelope(event: Event, id: str, type: str, data: bytes) -> bytes:
     at = (_EPOCH + event.created_ms * _MS).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     head = (
-        f'{{"specversion":"1.0","id":"{event.id}","source":"/order-service","type":"{event.type}",'
+        f'{{"specversion":"1.0","id":"{id}","source":"/order-service","type":"{type}",'
         f'"subject":"{event.order_sn}","time":"{at}","datacontenttype":"application/json",'
     )
     if event.traceparent:
         head += f'"traceparent":"{event.traceparent}",'
     if event.request_id:
         head += f'"requestid":{json.dumps(event.request_id)},'  # chosen by the caller: it may contain quotes
-    return head.encode() + b'"data":' + event.payload + b"}"
+    return head.encode() + b'"data":' + data + b"}"

@@ -21,7 +21,7 @@ from shop_order.domain.errors import (
     PlacingGivenUp,
     inside,
 )
-from shop_order.domain.ports import NumberTaken, StockLease
+from shop_order.domain.ports import NumberTaken, StockLease, WalletEntry
 from shop_order.domain.problems import Dependency
 from shop_order.domain.valueobject.item import MAX_ORDER_FEN, Goods, Line
 from shop_order.domain.valueobject.parties import PostalAddress
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shop_order.api.proto.shop.neighbours_pb2_grpc import EventInboxAsyncStub
 
 INVENTORY: Final = "inventory_service"
+USERS: Final = "user_service"
 NAME_CHARS, IMAGE_CHARS = 100, 255  # the columns of specification 2.3
 MAX_IDS_PER_CALL = 500
 GoodsQuery = tuple[Sequence[int], Origin]
@@ -199,7 +200,7 @@ class GrpcAddresses:
 
     async def get(self, user: int, address_id: int) -> PostalAddress:
         request = pb.AddressRequest(user_id=user, address_id=address_id)
-        with calling("user_service", self._neighbour):
+        with calling(USERS, self._neighbour):
             try:
                 a = await self._neighbour.call(self._stub.GetAddress, request)
             except grpc.aio.AioRpcError as error:
@@ -225,6 +226,45 @@ class GrpcInboxes:
         batch = pb.EventBatch(cloud_events=cloud_events)
         responses = await asyncio.gather(*(_deliver(stub, each, batch) for stub, each in self._inboxes))
         return set.intersection(*(set(response.accepted_ids) for response in responses))
+
+
+class GrpcWallet:
+    """See `domain.ports.Wallet`; it also takes the wallet's commands where no broker delivers them."""
+
+    def __init__(self, channel: grpc.aio.Channel, neighbour: Neighbour, log: Callable[..., None]) -> None:
+        self._users = UsersStub(channel)
+        self._inbox = EventInboxStub(channel)
+        self._neighbour = neighbour
+        self._log = log
+
+    async def balance(self, user: int) -> int | None:
+        try:
+            with calling(USERS, self._neighbour):
+                response = await self._neighbour.call(self._users.GetBalance, pb.UserId(user_id=user))
+        except (DependencyDown, DeadlineExceeded, Overloaded):
+            return None
+        return response.balance_fen
+
+    async def entries(self, after: int, limit: int) -> Sequence[WalletEntry]:
+        request = pb.LedgerFilter(after_id=after, limit=limit)
+        with calling(USERS, self._neighbour):
+            response = await self._neighbour.call(self._users.ListLedger, request)
+        return [
+            WalletEntry(e.id, e.user_id, e.payment_sn, e.amount_fen, e.kind, e.refund_sn)
+            for e in response.entries
+        ]
+
+    async def hand_over(self, commands: Sequence[bytes]) -> set[str]:
+        """Deliver commands; return the ids of the accepted ones, none if the wallet can't be reached.
+
+        A wallet that is away must hold back the events of its own orders only.
+        """
+        try:
+            response = await _deliver(self._inbox, self._neighbour, pb.EventBatch(cloud_events=commands))
+        except (DependencyDown, DeadlineExceeded, Overloaded) as away:
+            self._log("wallet_away", waiting=len(commands), error=repr(away))
+            return set()
+        return set(response.accepted_ids)
 
 
 async def _deliver(stub: EventInboxAsyncStub, neighbour: Neighbour, batch: pb.EventBatch) -> pb.DeliverResult:

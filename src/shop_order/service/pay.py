@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.payment import Done, Payment
 from shop_order.domain.errors import (
     AmountMismatch,
     ChannelUnavailable,
@@ -241,6 +241,8 @@ class PaymentService:
             payment = await self.attempts.find(notice.payment_sn, notice.payment_type)
             if payment.order_sn != notice.order_sn:
                 raise AmountMismatch("order")
+            if isinstance(payment.action, Done):  # only its own messages tell of that money
+                raise AmountMismatch("payment_type")
             await self.attempts.apply(payment, paid)
 
 

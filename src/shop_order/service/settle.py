@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
-from shop_order.domain.entity.payment import Payment
+from shop_order.domain.entity.payment import Done, Payment
 from shop_order.domain.entity.refund import ABNORMAL, CLOSED, REFUND_TOO_LATE, REFUSED, Refund
 from shop_order.domain.errors import AmountMismatch, ChannelUnavailable, UnreadableRow
+from shop_order.domain.event.order_events import PAYMENT_OPENED, REFUND_SENT
 from shop_order.domain.ports import (
     Clock,
     OnUnreadable,
     Orders,
+    Outbox,
     Payments,
     RefundResult,
     Trade,
@@ -43,6 +45,7 @@ class Settlement:
 
     orders: Orders
     payments: Payments
+    outbox: Outbox
     channels: Channels
     attempts: Attempts
     on_unreadable: OnUnreadable
@@ -73,8 +76,15 @@ class Settlement:
         known = await self.settle(payment)
         if known and not payment.is_open:
             await self.payments.stop_queries(payment.payment_sn)
-        elif not known and self.clock() > payment.expire_ms + STUCK_MS:
-            self.alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
+        elif not known:
+            await self._request_again(payment, PAYMENT_OPENED, payment.payment_sn)
+            if self.clock() > payment.expire_ms + STUCK_MS:
+                self.alert("payment_stuck", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
+
+    async def _request_again(self, payment: Payment, event: str, number: str) -> None:
+        """Repeat a request that is an event: the message, or its answer, may have been lost."""
+        if isinstance(payment.action, Done):
+            await self.outbox.publish_again(payment.order_sn, event, number, self.clock())
 
     async def settle(self, payment: Payment) -> bool:
         """Query an attempt; return whether its final state is known."""
@@ -122,14 +132,15 @@ class Settlement:
         await self.payments.postpone_refund(
             refund.refund_sn, self.clock() + backoff(REFUND_BACKOFF_MS, tries)
         )
-        known = await self._refund(refund, is_last=tries >= len(REFUND_BACKOFF_MS) - 1)
+        known = await self._refund(refund, tries)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
-    async def _refund(self, refund: Refund, *, is_last: bool) -> bool:
+    async def _refund(self, refund: Refund, tries: int) -> bool:
         """Send a refund if it is approved; return whether nothing is left to do for it.
 
-        One that failed is only asked about, since a bill says that it did not; after `is_last` no more.
+        One that failed is only asked about, since a bill says that it did not; after the last of `tries` no
+        more.
         """
         sn = refund.refund_sn
 
@@ -150,7 +161,7 @@ class Settlement:
             return False  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
             await self.orders.change(refund.order_sn, succeeded)
-        elif asks_only and (is_last or result in FAILURES):
+        elif asks_only and (tries >= len(REFUND_BACKOFF_MS) - 1 or result in FAILURES):
             await self.payments.stop_refund(sn)
             return True
         elif failure := FAILURES.get(result):
@@ -160,6 +171,8 @@ class Settlement:
                 refund.order_sn,
                 lambda order: after_sales.failed(order, sn, self.clock(), failure=failure, asked=asked),
             )
+        elif tries > 0:
+            await self._request_again(payment, REFUND_SENT, refund.out_refund_no)
         return result is RefundResult.SUCCEEDED or result in FAILURES
 
     async def _send(self, payment: Payment, refund: Refund) -> RefundResult:

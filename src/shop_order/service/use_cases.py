@@ -15,6 +15,7 @@ from shop_order.service.reservation import ReservationService
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
+from shop_order.service.wallet import WalletAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +32,5 @@ class UseCases:
     reservations: ReservationService
     order_log: OrderLogService
     statistics: Statistics
+    wallet_answers: WalletAnswers
     settled_days: SettledDays

@@ -156,6 +156,21 @@ WHO: tuple[Row, ...] = (
             ).having(scenes.as_role(Role.SERVICE, subject=name))
             for name in ("wallet", "order-service", "inventory2")
         ),
+        *(
+            grpc(
+                f"{name} speaks for the wallet",
+                "shop.neighbours.EventInbox/Deliver",
+                neighbours_pb2.EventBatch(cloud_events=[b"{}"]),
+            ).having(scenes.as_role(role, subject=name))
+            for role, name in ((Role.SERVICE, "inventory"), (Role.SERVICE, "wallet2"), (Role.USER, "7"))
+        ),
+        grpc(
+            "the wallet says nothing that can be read",
+            "shop.neighbours.EventInbox/Deliver",
+            neighbours_pb2.EventBatch(cloud_events=[b"{}"]),
+        )
+        .having(scenes.as_role(Role.SERVICE, subject="wallet"))
+        .gets(OK),
         grpc(
             "the owner of leases asks for verdicts",
             "shop.neighbours.ReservationCheck/CheckReservations",

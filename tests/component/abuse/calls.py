@@ -20,7 +20,8 @@ from tests.shop import ADDRESS, Shop
 
 ORDER = "order.OrderService"
 SHOP = "shop.order.Order"
-_FILES = {ORDER: order_pb2, SHOP: shop_order_pb2, "shop.neighbours.ReservationCheck": neighbours_pb2}
+_NEIGHBOURS = ("shop.neighbours.ReservationCheck", "shop.neighbours.EventInbox")
+_FILES = {ORDER: order_pb2, SHOP: shop_order_pb2, **dict.fromkeys(_NEIGHBOURS, neighbours_pb2)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -337,7 +337,9 @@ class World:
             "reservations": StubReservations(),
         }
         use_cases = UseCases(**nothing | mine)
-        return service_methods(use_cases, cashier_link=cashier_link, cursors=cursors())
+        return service_methods(
+            use_cases, cashier_link=cashier_link, cursors=cursors(), log=lambda *_, **__: None
+        )
 
     async def call(
         self,

@@ -25,7 +25,12 @@ from tests.component.grpc.stubs import ADMIN, SERVICE, SN, World, bearer
 
 pytestmark = pytest.mark.usefixtures("transport")
 
-SERVICES = ("order.OrderService", "shop.order.Order", "shop.neighbours.ReservationCheck")
+SERVICES = (
+    "order.OrderService",
+    "shop.order.Order",
+    "shop.neighbours.ReservationCheck",
+    "shop.neighbours.EventInbox",
+)
 
 
 @pytest.mark.parametrize("name", ["", "health", *SERVICES])

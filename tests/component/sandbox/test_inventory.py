@@ -134,7 +134,7 @@ async def test_verdicts_are_carried_out(sandbox: Sandbox, channel: grpc.aio.Chan
         return [pb.Verdict(order_sn=one, answer=one.upper(), until_ms=until_ms) for one in order_sns]
 
     async with order_desk(answer) as (desk, address):
-        sandbox.check_back.set_order_address(address)
+        sandbox.check_back.order.use(address)
         await asyncio.sleep(0.2)
         assert desk.asked == [], "no lease ran out yet"
         clock.ahead_ms += 6_000
@@ -169,7 +169,7 @@ async def test_silence_is_not_an_answer(sandbox: Sandbox, channel: grpc.aio.Chan
         return [pb.Verdict(order_sn=one, answer=said[one]) for one in order_sns]
 
     async with order_desk(answer) as (desk, address):
-        sandbox.check_back.set_order_address(address)
+        sandbox.check_back.order.use(address)
         await until(lambda: desk.asked, within_s=15)
         await asyncio.sleep(0.1)
         assert await states(inventory) == {"silent": "reserved"}, "an answer nobody agreed on changes nothing"

@@ -60,7 +60,10 @@ def test_a_keeper_gets_a_command_for_each_topic_and_group() -> None:
     assert (
         lines[0] == "mqadmin updateTopic -c DefaultCluster -t x-order-events -r 8 -w 8 -a +message.type=FIFO"
     )
-    assert lines[-1] == "mqadmin updateSubGroup -c DefaultCluster -g x-order-service-timeouts -r 3 -o false"
+    assert lines[-2:] == [
+        "mqadmin updateSubGroup -c DefaultCluster -g x-order-service-timeouts -r 3 -o false",
+        "mqadmin updateSubGroup -c DefaultCluster -g x-order-service-wallet -r 3 -o true",
+    ]
     assert len(lines) == len(TOPICS) + len(GROUPS)
 
 

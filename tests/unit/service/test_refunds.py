@@ -20,7 +20,7 @@ from shop_order.domain.errors import (
     RefundNotFound,
     UseRefund,
 )
-from shop_order.domain.ports import RefundFilter
+from shop_order.domain.ports import RefundFilter, RefundResult
 from shop_order.domain.refund_errors import (
     NotRefundable,
     RefundAbnormal,
@@ -351,3 +351,10 @@ async def test_statistics_count_what_was_settled_by_hand(world: World) -> None:
     await world.order_log.run_once()
     report = await world.statistics.report("", "")
     assert report.total.refunded_fen == refund.amount_fen
+
+
+async def test_a_number_that_the_provider_no_longer_calls_closed_is_kept(world: World) -> None:
+    refund = await failed(world, "closed")
+    world.provider.ledger[refund.payment_sn].ended[refund.out_refund_no] = RefundResult.PROCESSING
+    again = await world.refunds.resend(ADMIN, refund.refund_sn)
+    assert (again.state, again.out_refund_no) == (RefundState.SENT, refund.refund_sn)

@@ -38,6 +38,7 @@ def test_every_published_method_has_a_row() -> None:
         order_pb2.DESCRIPTOR.services_by_name["OrderService"],
         shop_order_pb2.DESCRIPTOR.services_by_name["Order"],
         neighbours_pb2.DESCRIPTOR.services_by_name["ReservationCheck"],
+        neighbours_pb2.DESCRIPTOR.services_by_name["EventInbox"],
     ]
     published = {f"/{s.full_name}/{m.name}" for s in services for m in s.methods}
     rows = {name for name in ROLES if name.startswith(("/order.", "/shop."))}
@@ -82,6 +83,7 @@ def test_nobody_comes_in_as_the_system() -> None:
         ("/shop.order.Order/AddShoppingCart", {"user", "acting"}),
         ("/shop.order.Order/UpdateOrderStatus", {"user", "acting", "admin"}),
         ("/shop.neighbours.ReservationCheck/CheckReservations", {"service", "acting"}),
+        ("/shop.neighbours.EventInbox/Deliver", {"service", "acting"}),
         ("POST /api/v1/admin/orders/{order_sn}/ship", {"admin"}),
         ("GET /api/v1/admin/orders/{order_sn}/logs", {"admin"}),
         ("GET /api/v1/admin/stats/orders", {"admin"}),

@@ -1,8 +1,21 @@
-"""Order events from the message broker, for other services."""
+"""Order events and the wallet's messages on the message broker, for other services."""
 
 from __future__ import annotations
 
-from shop_order.pkg.message import ORDER_EVENTS, Consumer, Delivery, Group, Handler, open_consumer
+from collections.abc import Sequence
+
+from shop_order.pkg.message import (
+    ORDER_EVENTS,
+    WALLET_COMMANDS,
+    WALLET_EVENTS,
+    Consumer,
+    Delivery,
+    Group,
+    Handler,
+    Message,
+    open_consumer,
+    open_publisher,
+)
 
 
 def order_events(url: str, group: str, handler: Handler, *, types: tuple[str, ...] = ()) -> Consumer:
@@ -11,10 +24,46 @@ def order_events(url: str, group: str, handler: Handler, *, types: tuple[str, ..
     `url` is `rocketmq://proxy:8081[?namesrv=host:9876]`; with a name server, a missing consumer group is
     created. Raises ValueError for another engine.
     """
-    consumer = open_consumer(url, handler, group=Group(group, in_order=True), topic=ORDER_EVENTS, tags=types)
+    return _consumer(url, group, handler, ORDER_EVENTS, types)
+
+
+def wallet_commands(url: str, group: str, handler: Handler) -> Consumer:
+    """A consumer of the wallet's commands, for the user service: at least once, in order per payment.
+
+    Raises ValueError like `order_events`.
+    """
+    return _consumer(url, group, handler, WALLET_COMMANDS, ())
+
+
+def _consumer(url: str, group: str, handler: Handler, topic: str, types: tuple[str, ...]) -> Consumer:
+    consumer = open_consumer(url, handler, group=Group(group, in_order=True), topic=topic, tags=types)
     if consumer is None:
         raise ValueError("events are read from a broker: rocketmq://host:port")
     return consumer
 
 
-__all__ = ["Consumer", "Delivery", "Handler", "order_events"]
+class WalletAnswers:
+    """Publishes the wallet's answers, for the user service. Raises ValueError for an unknown engine."""
+
+    def __init__(self, url: str) -> None:
+        self._publisher = open_publisher(url)
+
+    async def open(self) -> None:
+        """Start; the broker may be unreachable."""
+        await self._publisher.open()
+
+    async def publish(self, answers: Sequence[tuple[str, str, str, bytes]]) -> set[str]:
+        """Publish answers (id, payment number, type, CloudEvent); return the ids of those that were stored.
+
+        Raises BrokerUnavailable if none was.
+        """
+        return await self._publisher.publish(
+            [Message(id, WALLET_EVENTS, payment_sn, type, body) for id, payment_sn, type, body in answers]
+        )
+
+    async def close(self) -> None:
+        """Stop."""
+        await self._publisher.close()
+
+
+__all__ = ["Consumer", "Delivery", "Handler", "WalletAnswers", "order_events", "wallet_commands"]

@@ -532,6 +532,7 @@ class PaymentInfo(_message.Message):
     TRADE_TYPE_FIELD_NUMBER: _builtins.int
     JSAPI_PARAMS_FIELD_NUMBER: _builtins.int
     REFUNDED_FEN_FIELD_NUMBER: _builtins.int
+    CLOSE_REASON_FIELD_NUMBER: _builtins.int
     payment_sn: _builtins.str
     order_sn: _builtins.str
     user_id: _builtins.int
@@ -548,6 +549,8 @@ class PaymentInfo(_message.Message):
     jsapi_params: _builtins.str
     """JSON for the WeChat bridge"""
     refunded_fen: _builtins.int
+    close_reason: _builtins.str
+    """why the channel refused the payment: INSUFFICIENT_BALANCE, ..."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -572,10 +575,11 @@ class PaymentInfo(_message.Message):
         trade_type: _builtins.str = ...,
         jsapi_params: _builtins.str = ...,
         refunded_fen: _builtins.int = ...,
+        close_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expire_at", b"expire_at", "paid_at", b"paid_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "amount_fen", b"amount_fen", "created_at", b"created_at", "expire_at", b"expire_at", "jsapi_params", b"jsapi_params", "order_sn", b"order_sn", "paid_at", b"paid_at", "payment_sn", b"payment_sn", "payment_type", b"payment_type", "payment_url", b"payment_url", "refunded_fen", b"refunded_fen", "status", b"status", "trade_no", b"trade_no", "trade_type", b"trade_type", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "amount_fen", b"amount_fen", "close_reason", b"close_reason", "created_at", b"created_at", "expire_at", b"expire_at", "jsapi_params", b"jsapi_params", "order_sn", b"order_sn", "paid_at", b"paid_at", "payment_sn", b"payment_sn", "payment_type", b"payment_type", "payment_url", b"payment_url", "refunded_fen", b"refunded_fen", "status", b"status", "trade_no", b"trade_no", "trade_type", b"trade_type", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -674,6 +674,7 @@ class OrderPayResponse(_message.Message):
     AMOUNT_FEN_FIELD_NUMBER: _builtins.int
     EXPIRE_AT_FIELD_NUMBER: _builtins.int
     JSAPI_PARAMS_FIELD_NUMBER: _builtins.int
+    CLOSE_REASON_FIELD_NUMBER: _builtins.int
     payment_sn: _builtins.str
     order_sn: _builtins.str
     user_id: _builtins.int
@@ -687,6 +688,8 @@ class OrderPayResponse(_message.Message):
     amount_fen: _builtins.int
     expire_at: _builtins.str
     jsapi_params: _builtins.str
+    close_reason: _builtins.str
+    """why the channel refused the payment: INSUFFICIENT_BALANCE, ..."""
     def __init__(
         self,
         *,
@@ -702,10 +705,11 @@ class OrderPayResponse(_message.Message):
         amount_fen: _builtins.int = ...,
         expire_at: _builtins.str = ...,
         jsapi_params: _builtins.str = ...,
+        close_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "amount_fen", b"amount_fen", "created_at", b"created_at", "expire_at", b"expire_at", "jsapi_params", b"jsapi_params", "order_sn", b"order_sn", "paid_at", b"paid_at", "payment_sn", b"payment_sn", "payment_type", b"payment_type", "payment_url", b"payment_url", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "amount_fen", b"amount_fen", "close_reason", b"close_reason", "created_at", b"created_at", "expire_at", b"expire_at", "jsapi_params", b"jsapi_params", "order_sn", b"order_sn", "paid_at", b"paid_at", "payment_sn", b"payment_sn", "payment_type", b"payment_type", "payment_url", b"payment_url", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 from shop_order import version
+from shop_order.cmd.run.consumers import Consumers
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.preflight import why_unavailable
 from shop_order.cmd.run.registration import Registration
@@ -15,13 +16,11 @@ from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.from_settings import dev_token
 from shop_order.cmd.wiring.gateways import channels_missing
 from shop_order.cmd.wiring.servers import Servers
-from shop_order.cmd.wiring.tracing import processing
 from shop_order.configs import Loaded
-from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
+from shop_order.domain.errors import OrderServiceError
 from shop_order.gateway.payment import CHANNELS
 from shop_order.pkg.batching import SingleFlight
 from shop_order.pkg.log import get_logger, log_failing
-from shop_order.pkg.message import ORDER_TIMEOUTS, TIMEOUTS, Delivery, open_consumer
 from shop_order.web.handler.health import DATABASE, Readiness
 
 log = get_logger("app")
@@ -33,7 +32,6 @@ PARTS = (
     *("message", "log", "grpc"),
 )
 """Parts that can be missing, as `/readyz` names and orders them."""
-RETRIABLE = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
 
 
 class App:
@@ -47,9 +45,7 @@ class App:
         self._reloading = Reloading(core, environ, record_settings)
         self._channel_problems: dict[str, str] = {}  # by channel, as last logged
         self._stopping = False
-        self._timeouts = open_consumer(
-            loaded.settings.message.url, self._handle_timeout, group=TIMEOUTS, topic=ORDER_TIMEOUTS
-        )
+        self._consumers = Consumers(core)
         self._ping = SingleFlight(core.store.ping, PING_S)
 
     @property
@@ -83,8 +79,7 @@ class App:
         await self._servers.start()
         self._jobs.start()
         self._jobs.every("readiness", self._report_readiness, READINESS_EVERY_S)
-        if self._timeouts is not None:
-            await self._timeouts.open()
+        await self._consumers.open()
         self._reloading.start()
         if not self.core.settings.registry.url.startswith("none:"):
             server = self.core.settings.server
@@ -113,8 +108,7 @@ class App:
         grace_s = self.core.settings.server.stop_timeout_s
         await self._servers.stop(grace_s)
         await self._jobs.stop()
-        if self._timeouts is not None:
-            await self._timeouts.close()
+        await self._consumers.close()
         if self.http_port and not self.core.publisher.brokered and await self._holds_relay():
             await self.core.relay.drain(deadline_s=min(grace_s, 5.0))
         await self.core.close()
@@ -148,7 +142,7 @@ class App:
             "config": bool(self._reloading.trouble),
             "order_log": core.order_log.unavailable,
             "cache": not core.shared.cache.up,
-            "message": self._timeouts is not None and not self._timeouts.connected,
+            "message": not self._consumers.connected,
             "log": log_failing(),
             "grpc": self._servers.pools.full,
         }
@@ -169,21 +163,3 @@ class App:
             if why and why != self._channel_problems.get(code):
                 log.error("channel_unavailable", channel=code, why=why)
             self._channel_problems[code] = why
-
-    async def _handle_timeout(self, delivery: Delivery) -> bool:
-        """Handle the delayed message that an order's time to pay is over; the scan covers lost messages.
-
-        A transient failure is retried. A permanent one would block a consumer thread: the message is
-        rejected, and becomes a dead letter.
-        """
-        with processing(self.core.tracing, delivery):
-            try:
-                await self.core.timeouts.decide(delivery.key)
-            except OrderNotFound:
-                return True
-            except Exception as failed:
-                if isinstance(failed, OrderServiceError) and failed.kind in RETRIABLE:
-                    raise
-                log.exception("timeout_not_decided", order_sn=delivery.key, error=repr(failed))
-                return False
-        return True

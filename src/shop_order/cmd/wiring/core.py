@@ -18,7 +18,7 @@ from shop_order.pkg.clock import ShopClock
 from shop_order.pkg.grpc.client import FileToken, Neighbour, TokenSource
 from shop_order.pkg.ids import Entropy, OrderNumbers
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message import open_publisher
+from shop_order.pkg.message import ORDER_EVENTS, WALLET_COMMANDS, open_publisher
 from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.registry import open_registry
 from shop_order.repository.dao.store import StoreOptions, open_store
@@ -49,6 +49,7 @@ from shop_order.service.upkeep.settled_days import SettledDays
 from shop_order.service.upkeep.statistics import Statistics
 from shop_order.service.upkeep.timeout import TimeoutService
 from shop_order.service.use_cases import UseCases
+from shop_order.service.wallet import WalletAnswers
 
 log = get_logger("core")
 
@@ -104,8 +105,11 @@ class Core:
         store.lookups.yield_to(goods, stock, store.commits)
         goods.yield_to(stock, store.commits)
         self.stored, self.views = self.shared.orders(trace_port(self.tracing, "orders", store.orders))
-        inboxes = self.neighbours.inboxes
-        self.publisher = open_publisher(settings.message.url, hand_over=inboxes.hand_over)
+        inboxes, wallet = self.neighbours.inboxes, self.neighbours.wallet
+        self.publisher = open_publisher(
+            settings.message.url,
+            inboxes={ORDER_EVENTS: inboxes.hand_over, WALLET_COMMANDS: wallet.hand_over},
+        )
         published = MessageEventPublisher(
             self.publisher,
             now_ms=real_ms,
@@ -204,6 +208,7 @@ class Core:
             ),
             order_log=self.order_log,
             statistics=self.statistics,
+            wallet_answers=self.wallet_answers,
             settled_days=self.settled_days,
         )
 
@@ -233,11 +238,19 @@ class Core:
         self.settlement = Settlement(
             orders=orders,
             payments=store.payments,
+            outbox=store.outbox,
             channels=channels,
             attempts=attempts,
             on_unreadable=self.unreadable.report,
             clock=clock,
             alert=alert,
+        )
+        self.wallet_answers = WalletAnswers(
+            orders=orders,
+            attempts=attempts,
+            clock=clock,
+            alert=alert,
+            wallets=self.settings.auth.wallet_services,
         )
         self.checkout = Checkout(
             orders=self.orders,

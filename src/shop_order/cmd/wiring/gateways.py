@@ -15,7 +15,7 @@ from shop_order.configs import Settings
 from shop_order.domain.errors import OrderServiceError
 from shop_order.domain.ports import Clock, PaymentChannel
 from shop_order.domain.status import PaymentType
-from shop_order.gateway.neighbours import GrpcAddresses, GrpcGoods, GrpcInboxes, GrpcStock
+from shop_order.gateway.neighbours import GrpcAddresses, GrpcGoods, GrpcInboxes, GrpcStock, GrpcWallet
 from shop_order.gateway.payment import CHANNELS
 from shop_order.gateway.payment.base import ChannelContext
 from shop_order.pkg.grpc.balancer import BalancedChannel
@@ -33,7 +33,7 @@ MAX_RELEASES = 256  # concurrent; other leases expire
 
 
 class Neighbours:
-    """`goods`, `stock`, `addresses` and, with embedded delivery, `inboxes`."""
+    """`goods`, `stock`, `addresses`, `wallet` and, with embedded delivery, `inboxes`."""
 
     def __init__(
         self, settings: Callable[[], Settings], registry: Registry, neighbour: Neighbour, metrics: Metrics
@@ -61,6 +61,7 @@ class Neighbours:
             observe=metrics.batch("reserve"),
         )
         self.addresses = GrpcAddresses(self._channel(named.users), neighbour.at(named.users))
+        self.wallet = GrpcWallet(self._channel(named.users), neighbour.at(named.users), log.warning)
         # A broker delivers events by itself.
         inboxes = named.inboxes if current.message.url.startswith("embedded:") else ()
         self.inboxes = GrpcInboxes([(self._channel(address), neighbour.at(address)) for address in inboxes])
@@ -131,6 +132,7 @@ def connect_channels(
             timeout_s=partial(_timeout_s, settings, code),
             real_clock=real_clock,
             log=get_logger(code).warning,
+            wallet_services=current.auth.wallet_services,
         )
         if channel := entry.connect(current.pay.channels.get(code), context):
             connected[payment_type] = trace_port(tracing, code, channel)

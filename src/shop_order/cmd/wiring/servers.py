@@ -79,7 +79,12 @@ class Servers:
         )
         server = settings.server
         return build_server(
-            service_methods(core.use_cases, cashier_link=self._links.of, cursors=self._cursors),
+            service_methods(
+                core.use_cases,
+                cashier_link=self._links.of,
+                cursors=self._cursors,
+                log=get_logger("grpc").warning,
+            ),
             front,
             GrpcSettings(
                 server.host,

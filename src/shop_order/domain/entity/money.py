@@ -11,6 +11,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import AmountMismatch, IllegalTransition
 from shop_order.domain.status import (
     SETTLED_REFUND,
+    PaymentState,
     RefundState,
     RefundStatus,
 )
@@ -33,12 +34,19 @@ class Money:
             raise IllegalTransition(earlier.state.name, "SECOND_ATTEMPT")
         self.payments[payment.payment_sn] = payment
 
-    def close(self, payment_sn: str) -> Payment | None:
-        """Close the attempt and return it, or None unless it was open."""
+    def close(self, payment_sn: str, reason: str = "") -> Payment | None:
+        """Close the attempt, or note why its channel refused one that was closed before; return it.
+
+        Return None if nothing changed.
+        """
         payment = self.payments[payment_sn]
-        if not payment.is_open:
+        if payment.is_open:
+            closed = payment.closed(reason)
+        elif reason and payment.state is PaymentState.CLOSED and not payment.close_reason:
+            closed = payment.explained(reason)
+        else:
             return None
-        self.payments[payment_sn] = closed = payment.closed()
+        self.payments[payment_sn] = closed
         return closed
 
     def receive(self, payment_sn: str, *, trade_no: str, amount_fen: int, paid_ms: int) -> Payment | None:

@@ -201,12 +201,16 @@ class Order:
         self.require_payable(now_ms)
         self.money.open(payment)
         self.pay_type = payment.payment_type
-        self._record(events.PAYMENT_OPENED, actor, now_ms, payment.event_data())
+        data = payment.event_data() | {"expire_at_ms": payment.expire_ms}
+        self._record(events.PAYMENT_OPENED, actor, now_ms, data)
 
-    def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int) -> None:
-        """Close an attempt that the provider will take no money for. Does nothing unless it is open."""
-        if payment := self.money.close(payment_sn):
-            self._record(events.PAYMENT_CLOSED, actor, now_ms, payment.event_data())
+    def close_attempt(self, payment_sn: str, actor: Actor, now_ms: int, *, reason: str = "") -> None:
+        """Close an attempt that the provider will take no money for. Idempotent; a paid one stays paid.
+
+        `reason` is the channel's code if it refused the payment; also noted if the attempt was closed before.
+        """
+        if payment := self.money.close(payment_sn, reason):
+            self._record(events.PAYMENT_CLOSED, actor, now_ms, payment.event_data(), reason=reason)
 
     def receive_payment(
         self, payment_sn: str, *, trade_no: str, amount_fen: int, paid_ms: int, now_ms: int, refund_sn: str

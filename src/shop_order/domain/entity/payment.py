@@ -97,6 +97,7 @@ class Payment:
     trade_no: str = ""
     paid_ms: int = 0
     refunded_fen: int = 0
+    close_reason: str = ""  # why the channel refused the payment, if it said so
 
     @property
     def is_open(self) -> bool:
@@ -139,9 +140,14 @@ class Payment:
         state = advance(PAYMENT_TRANSITIONS, self.state, PaymentState.PAID)
         return replace(self, state=state, trade_no=trade_no and trade_number(trade_no), paid_ms=paid_ms)
 
-    def closed(self) -> Payment:
+    def closed(self, reason: str = "") -> Payment:
         """The attempt closed without payment. Raises IllegalTransition."""
-        return replace(self, state=advance(PAYMENT_TRANSITIONS, self.state, PaymentState.CLOSED))
+        state = advance(PAYMENT_TRANSITIONS, self.state, PaymentState.CLOSED)
+        return replace(self, state=state, close_reason=reason)
+
+    def explained(self, reason: str) -> Payment:
+        """The closed attempt, after its channel said why it takes no money."""
+        return replace(self, close_reason=reason)
 
     def refunded(self, amount_fen: int) -> Payment:
         """The attempt after a refund of this amount, in fen. Raises IllegalTransition."""

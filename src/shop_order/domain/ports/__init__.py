@@ -29,6 +29,9 @@ from shop_order.domain.ports.neighbours import (
     Stock,
     StockLease,
     StockLeases,
+    Wallet,
+    WalletEntry,
+    WalletLedger,
 )
 from shop_order.domain.ports.orders import (
     COUNT_CAP,

@@ -23,6 +23,9 @@ class Outbox(Protocol):
     async def refused(self, event_ids: Iterable[int], now_ms: int) -> None:
         """Delay the orders of events that were not acknowledged, longer each time."""
 
+    async def publish_again(self, order_sn: str, type: str, number: str, now_ms: int) -> None:
+        """Publish the order's events of this type that name `number` once more, unless they wait already."""
+
     async def orders_waiting(self) -> set[str]:
         """Numbers of the orders with unpublished events."""
 

@@ -66,6 +66,32 @@ class AddressBook(Protocol):
         """
 
 
+class Wallet(Protocol):
+    """The balances of the user service; money moves there by messages only."""
+
+    async def balance(self, user: int) -> int | None:
+        """The user's balance in fen; None if the user service gives no answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletEntry:
+    """An entry of the wallet's ledger, a debit being negative; `refund_sn` only of a refund."""
+
+    id: int
+    user: int
+    payment_sn: str
+    amount_fen: int
+    kind: str
+    refund_sn: str = ""
+
+
+class WalletLedger(Protocol):
+    """All entries of the wallet's ledger, for `doctor`."""
+
+    async def entries(self, after: int, limit: int) -> Sequence[WalletEntry]:
+        """Entries after this id, sorted by it. Raises DependencyDown, DeadlineExceeded, Overloaded."""
+
+
 class EventPublisher(Protocol):
     """The consumers of events, or the broker in front of them."""
 

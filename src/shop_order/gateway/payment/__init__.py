@@ -6,11 +6,12 @@ A channel is a package in this folder that implements `domain.ports.PaymentChann
 
 from shop_order.domain.ports import NoticeRoute
 from shop_order.domain.status import PaymentType
-from shop_order.gateway.payment import alipay
+from shop_order.gateway.payment import alipay, balance
 from shop_order.gateway.payment.base import ChannelEntry
 
 CHANNELS: dict[PaymentType, ChannelEntry] = {
     PaymentType.ALIPAY: alipay.ENTRY,
+    PaymentType.BALANCE: balance.ENTRY,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ class ChannelContext:
     timeout_s: Callable[[], float]  # of a channel over HTTP; called for every request: it may be reloaded
     real_clock: Clock
     log: Callable[..., None]
+    wallet_services: Collection[str] = ()  # the services whose messages move money; none: no balance
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 ORDER_EVENTS = "order-events"
 ORDER_TIMEOUTS = "order-timeouts"
+WALLET_COMMANDS = "wallet-commands"
+WALLET_EVENTS = "wallet-events"
 QUEUES = 8
 
 RETRY_S = (1, 2, 4, 8)  # after a failed attempt; the last one is repeated
@@ -33,11 +36,12 @@ class Group:
 TOPICS = (
     Topic(ORDER_EVENTS, "FIFO"),
     Topic(ORDER_TIMEOUTS, "DELAY"),
-    Topic("wallet-commands", "FIFO"),
-    Topic("wallet-events", "FIFO"),
+    Topic(WALLET_COMMANDS, "FIFO"),
+    Topic(WALLET_EVENTS, "FIFO"),
 )
 TIMEOUTS = Group("order-service-timeouts", in_order=False)
-GROUPS = (TIMEOUTS,)
+WALLET_ANSWERS = Group("order-service-wallet", in_order=True)
+GROUPS = (TIMEOUTS, WALLET_ANSWERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,35 +114,39 @@ class Consumer(Protocol):
 
 
 HandOver = Callable[[Sequence[bytes]], Awaitable[set[str]]]
-"""Delivers message bodies to every inbox, in order; returns the ids that all inboxes accepted."""
+"""Delivers message bodies to the inboxes of a topic, in order; returns the ids that all of them accepted."""
 
 
 class EmbeddedPublisher:
-    """See `Publisher`; sends only the bodies."""
+    """See `Publisher`; sends only the bodies, to the inboxes of their topic."""
 
     brokered = False
 
-    def __init__(self, hand_over: HandOver) -> None:
-        self._hand_over = hand_over
+    def __init__(self, inboxes: Mapping[str, HandOver]) -> None:
+        self._inboxes = inboxes
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
     async def publish(self, messages: Sequence[Message]) -> set[str]:
-        """Raises what `hand_over` raises."""
-        accepted = await self._hand_over([message.body for message in messages])
-        return {message.id for message in messages if message.id in accepted}
+        """Raises what the inboxes raise; messages of a topic without inboxes are not stored."""
+        stored: set[str] = set()
+        for topic, hand_over in self._inboxes.items():
+            if sent := [message for message in messages if message.topic == topic]:
+                accepted = await hand_over([message.body for message in sent])
+                stored |= {message.id for message in sent if message.id in accepted}
+        return stored
 
 
-def open_publisher(url: str, *, hand_over: HandOver) -> Publisher:
-    """Return the publisher of an engine URL, not opened yet; `embedded:` delivers by `hand_over`.
+def open_publisher(url: str, *, inboxes: Mapping[str, HandOver] = MappingProxyType({})) -> Publisher:
+    """Return the publisher of an engine URL, not opened yet; `embedded:` delivers to the topics' `inboxes`.
 
     Raises ValueError for an unknown scheme or an invalid URL.
     """
     scheme = url.partition(":")[0]
     if scheme == "embedded":
-        return EmbeddedPublisher(hand_over)
+        return EmbeddedPublisher(inboxes)
     if scheme == "rocketmq":
         from shop_order.pkg.message.rocketmq import parse
         from shop_order.pkg.message.rocketmq.publisher import RocketPublisher

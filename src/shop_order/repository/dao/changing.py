@@ -254,12 +254,12 @@ def ask_ms(payment: Payment, now_ms: int, *, decided_now: bool) -> int | None:
     """Return when to query the provider, None for never.
 
     At once if the payment is open although its order is decided; after the payment URL expires if it was
-    closed earlier.
+    closed earlier, unless its channel refused it.
     """
     if payment.is_open:
         return now_ms if decided_now else payment.created_ms + FIRST_ASK_MS
     closed_early = payment.state is PaymentState.CLOSED and now_ms < payment.grace_end_ms
-    return payment.grace_end_ms if closed_early else None
+    return payment.grace_end_ms if closed_early and not payment.close_reason else None
 
 
 def trade_nos(order: Order, before: OrderSnapshot, seller: str) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from shop_order.domain.entity.order import Order
@@ -37,7 +38,7 @@ from shop_order.repository.dao.placing import (
     store_many,
     store_one,
 )
-from shop_order.repository.dao.rows import EVENT
+from shop_order.repository.dao.rows import EVENT, OUTBOX_COLUMNS
 from shop_order.repository.dao.tombstones import plant_unless_stored, purge
 
 T = TypeVar("T")
@@ -196,6 +197,17 @@ class Outbox(StorePart):
                 await session.run(REFUSED + condition, (now_ms, *values))
 
             await self._db.writer.submit(job)
+
+    async def publish_again(self, order_sn: str, type: str, number: str, now_ms: int) -> None:
+        async def job(session: Session) -> None:
+            history = [rows.event_of(row) for row in await session.all(HISTORY_OF_ORDER, (order_sn,))]
+            named = [e for e in history if e.type == type and f'"{number}"'.encode() in e.payload]
+            waiting = f"{session.dialect.insert_ignore} INTO outbox ({OUTBOX_COLUMNS}) VALUES"
+            for event in named:
+                values = rows.outbox_row(replace(event, created_ms=now_ms), origin())
+                await session.run(f"{waiting} ({marks(len(values))})", values)
+
+        await self._db.writer.submit(job)
 
     async def orders_waiting(self) -> set[str]:
         sql = "SELECT DISTINCT order_sn FROM outbox"

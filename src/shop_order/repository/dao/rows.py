@@ -125,6 +125,7 @@ PAYMENT = Columns(
     Column("trade_no", changes=True),
     Column("paid_ms", changes=True),
     Column("refunded_fen", changes=True),
+    Column("close_reason", changes=True),
 )
 REFUND = Columns(
     Column("refund_sn"),

@@ -1,4 +1,4 @@
--- The order database for MySQL 8 and MariaDB, at revision 0015: what `shop-order migrate` makes.
+-- The order database for MySQL 8 and MariaDB, at revision 0016: what `shop-order migrate` makes.
 -- The first three tables are those of the specification's chapter 2; docs/decisions/tables.md tells what is wider, and why.
 -- Load it into an empty database; from then on `shop-order migrate` goes on from here. A test compares both ways.
 
@@ -209,6 +209,7 @@ CREATE TABLE `payment` (
   `open_order_sn` varchar(30) DEFAULT NULL,
   `ask_ms` bigint DEFAULT NULL,
   `ask_tries` int NOT NULL DEFAULT '0',
+  `close_reason` varchar(32) NOT NULL DEFAULT '',
   PRIMARY KEY (`payment_sn`),
   UNIQUE KEY `uq_payment_open` (`open_order_sn`),
   KEY `idx_payment_order` (`order_sn`),
@@ -358,6 +359,7 @@ CREATE TABLE `payment_history` (
   `open_order_sn` varchar(30) DEFAULT NULL,
   `ask_ms` bigint DEFAULT NULL,
   `ask_tries` int NOT NULL,
+  `close_reason` varchar(32) NOT NULL DEFAULT '',
   PRIMARY KEY (`payment_sn`),
   KEY `idx_payment_history_order` (`order_sn`),
   KEY `idx_payment_history_paid` (`paid_ms`,`payment_sn`)
@@ -432,4 +434,4 @@ CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0015');
+INSERT INTO alembic_version (version_num) VALUES ('0016');

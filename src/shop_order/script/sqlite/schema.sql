@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0015');
+INSERT INTO "alembic_version" VALUES('0016');
 CREATE TABLE cart_version (
 	user INTEGER NOT NULL,
 	version BIGINT NOT NULL,
@@ -212,7 +212,7 @@ CREATE TABLE payment (
 	refunded_fen BIGINT NOT NULL,
 	open_order_sn VARCHAR(30),
 	ask_ms BIGINT,
-	ask_tries INTEGER DEFAULT '0' NOT NULL,
+	ask_tries INTEGER DEFAULT '0' NOT NULL, close_reason VARCHAR(32) DEFAULT '' NOT NULL,
 	PRIMARY KEY (payment_sn),
 	CONSTRAINT ck_payment_refunded CHECK (refunded_fen <= amount_fen),
 	CONSTRAINT uq_payment_open UNIQUE (open_order_sn)
@@ -233,7 +233,7 @@ CREATE TABLE payment_history (
 	refunded_fen BIGINT NOT NULL,
 	open_order_sn VARCHAR(30),
 	ask_ms BIGINT,
-	ask_tries INTEGER NOT NULL,
+	ask_tries INTEGER NOT NULL, close_reason VARCHAR(32) DEFAULT '' NOT NULL,
 	PRIMARY KEY (payment_sn)
 );
 CREATE TABLE reconciliation (

@@ -70,6 +70,7 @@ ROLES: Mapping[str, Who] = {
     _SHOP + "OrderPayCallback": Who.ANYONE,
     # neighbours and operation
     "/shop.neighbours.ReservationCheck/CheckReservations": NEIGHBOUR,
+    "/shop.neighbours.EventInbox/Deliver": NEIGHBOUR,
     "/grpc.health.v1.Health/Check": Who.ANYONE,
     "/grpc.health.v1.Health/Watch": Who.ANYONE,
     "/grpc.health.v1.Health/List": Who.ANYONE,

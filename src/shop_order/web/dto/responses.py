@@ -212,6 +212,9 @@ class PaymentData(ResponseData):
         "调起支付的参数，仅待支付 / What the provider's app is called with; while open", source=jsapi_params
     )
     trade_no: str | None
+    close_reason: str | None = attribute(
+        "渠道拒绝支付的原因，如 INSUFFICIENT_BALANCE / Why the channel refused the payment"
+    )
     created_at: str = timestamp("创建时间 / Opened")
     paid_at: str | None = timestamp("支付时间 / Paid")
     expire_at: str = timestamp("截止时间 / Open until")

@@ -118,9 +118,6 @@ def timestamp(ms: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest_ms * 1_000_000)
 
 
-# ---- fields with the same name in both specifications ----
-
-
 def _order(order: Order, pay_url: str) -> dict[str, Any]:
     payment = order.shown_payment()
     return {
@@ -151,6 +148,7 @@ def _payment(payment: Payment) -> dict[str, Any]:
         "status": payment.state.wire,
         "payment_url": payment_url(payment),
         "jsapi_params": json.dumps(params) if params else "",
+        "close_reason": payment.close_reason,
     }
 
 

@@ -38,6 +38,7 @@ from shop_order.web.grpc.chain import (
     recovery,
     request_log,
 )
+from shop_order.web.grpc.event_inbox import EventInboxHandlers
 from shop_order.web.grpc.health import SERVICE as HEALTH
 from shop_order.web.grpc.health import Health
 from shop_order.web.grpc.order_service import OrderServiceHandlers
@@ -201,12 +202,18 @@ def build_server(
 
 
 def service_methods(
-    use_cases: UseCases, *, cashier_link: Callable[[Order], str], cursors: Cursors
+    use_cases: UseCases,
+    *,
+    cashier_link: Callable[[Order], str],
+    cursors: Cursors,
+    log: Callable[..., None],
 ) -> list[Methods]:
     """Our own services with their handlers."""
     order = OrderServiceHandlers(use_cases, cashier_link, cursors)
     shop = ShopOrderHandlers(use_cases, cashier_link, cursors)
-    return [order.methods(), shop.methods(), ReservationHandlers(use_cases.reservations).methods()]
+    reservations = ReservationHandlers(use_cases.reservations)
+    inbox = EventInboxHandlers(use_cases.wallet_answers, log)
+    return [order.methods(), shop.methods(), reservations.methods(), inbox.methods()]
 
 
 class ReservationHandlers:

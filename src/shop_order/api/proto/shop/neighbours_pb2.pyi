@@ -654,11 +654,13 @@ class LedgerEntry(_message.Message):
     PAYMENT_SN_FIELD_NUMBER: _builtins.int
     AMOUNT_FEN_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    REFUND_SN_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     user_id: _builtins.int
     payment_sn: _builtins.str
     amount_fen: _builtins.int
     kind: _builtins.str
+    refund_sn: _builtins.str
     def __init__(
         self,
         *,
@@ -667,10 +669,11 @@ class LedgerEntry(_message.Message):
         payment_sn: _builtins.str = ...,
         amount_fen: _builtins.int = ...,
         kind: _builtins.str = ...,
+        refund_sn: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "id", b"id", "kind", b"kind", "payment_sn", b"payment_sn", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "id", b"id", "kind", b"kind", "payment_sn", b"payment_sn", "refund_sn", b"refund_sn", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

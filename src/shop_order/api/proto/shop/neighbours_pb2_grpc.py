@@ -844,6 +844,8 @@ class Users:
 
 class EventInboxStub:
     """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK.
+    The user service's takes the wallet's commands (wallet.debit_requested, wallet.refund_requested). Offered BY the order
+    service (role service) to the wallet, for its answers (wallet.debited, wallet.rejected, wallet.refunded).
     """
 
     def __init__(self, channel):
@@ -861,6 +863,8 @@ class EventInboxStub:
 
 class EventInboxServicer:
     """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK.
+    The user service's takes the wallet's commands (wallet.debit_requested, wallet.refund_requested). Offered BY the order
+    service (role service) to the wallet, for its answers (wallet.debited, wallet.rejected, wallet.refunded).
     """
 
     def Deliver(self, request, context):
@@ -887,6 +891,8 @@ def add_EventInboxServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class EventInbox:
     """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK.
+    The user service's takes the wallet's commands (wallet.debit_requested, wallet.refund_requested). Offered BY the order
+    service (role service) to the wallet, for its answers (wallet.debited, wallet.rejected, wallet.refunded).
     """
 
     @staticmethod

@@ -256,7 +256,10 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
 def add_UsersServicer_to_server(servicer: UsersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class EventInboxStub:
-    """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK."""
+    """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK.
+    The user service's takes the wallet's commands (wallet.debit_requested, wallet.refund_requested). Offered BY the order
+    service (role service) to the wallet, for its answers (wallet.debited, wallet.rejected, wallet.refunded).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -266,13 +269,19 @@ class EventInboxStub:
 
 @_typing.type_check_only
 class EventInboxAsyncStub(EventInboxStub):
-    """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK."""
+    """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK.
+    The user service's takes the wallet's commands (wallet.debit_requested, wallet.refund_requested). Offered BY the order
+    service (role service) to the wallet, for its answers (wallet.debited, wallet.rejected, wallet.refunded).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Deliver: _aio.UnaryUnaryMultiCallable[_neighbours_pb2.EventBatch, _neighbours_pb2.DeliverResult]  # type: ignore[assignment]
 
 class EventInboxServicer(metaclass=_abc_1.ABCMeta):
-    """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK."""
+    """Delivery of events where no broker is configured: the relay calls it in order of version per order, until it answers OK.
+    The user service's takes the wallet's commands (wallet.debit_requested, wallet.refund_requested). Offered BY the order
+    service (role service) to the wallet, for its answers (wallet.debited, wallet.rejected, wallet.refunded).
+    """
 
     @_abc_1.abstractmethod
     def Deliver(
