@@ -108,6 +108,7 @@ async def test_a_whole_refund_before_shipping_cancels_the_order_and_returns_good
         return await stock(shop, 109) == before + 2
 
     await shop.until(returned)
+    await shop.check_doctor()
 
 
 async def test_a_part_after_shipping_and_then_a_return_of_the_rest(shop: Shop, buyer: OrderClient) -> None:
@@ -140,6 +141,7 @@ async def test_a_part_after_shipping_and_then_a_return_of_the_rest(shop: Shop, b
     shown = await shop.order(order_sn)
     assert (shown["status"], shown["refund_status"], len(shown["refunds"])) == (4, 3, 2)
     assert {log["action"] for log in shown["logs"]} >= {"refund.parcel_sent", "refund.returned"}
+    await shop.check_doctor()
 
 
 async def test_each_role_may_do_what_the_table_says(shop: Shop, buyer: OrderClient) -> None:
@@ -245,6 +247,7 @@ async def test_a_large_cancel_needs_two_admins_over_rest_and_grpc(shop: Shop, bu
     await admin(shop, buyer, 2).approve_refund(refund["refund_sn"])
     await ended(buyer, refund["refund_sn"], "succeeded")
     assert (await shop.order(order["order_sn"]))["status"] == 5
+    await shop.check_doctor()
 
 
 BAD: tuple[tuple[dict[str, Any], str], ...] = (

@@ -134,7 +134,7 @@ async def test_the_whole_story_is_as_told(tmp_path: Path) -> None:
     assert "✗" not in ran.out and "0 failed" in ran.out
     assert [line for line in ran.out.splitlines() if line[:1].isdigit()][
         len(play.CHAPTERS)
-    ] == "9. Consistency checks"
+    ] == "10. Consistency checks"
     assert ", 0 findings" in ran.out and ", 0 broken" in ran.out
     assert os.listdir(tmp_path) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from shop_sandbox.story.after_sales import refunds_and_returns
 from shop_sandbox.story.awkward import nobody_pays, notice_comes_twice, pays_too_late, somebody_forges
 from shop_sandbox.story.buying import buy_from_cart
 from shop_sandbox.story.guarding import anothers_order, empty_shelf, same_key_again
@@ -21,6 +22,7 @@ CHAPTERS = (
     anothers_order,
     same_key_again,
     empty_shelf,
+    refunds_and_returns,
 )
 
 
@@ -69,7 +71,7 @@ async def _chapters(narrator: Narrator, cast: Cast) -> None:
 
 
 async def _books(narrator: Narrator, stage: Stage) -> None:
-    narrator.title("九、核对数据", "9. Consistency checks")
+    narrator.title("十、核对数据", "10. Consistency checks")
 
     async def nothing_in_progress() -> bool:
         return ", 0 in progress," in (await stage.run("doctor")).output
