@@ -158,7 +158,8 @@ async def test_what_is_no_bill_is_not_compared(
     monkeypatch.setattr(bills, "MAX_PACKED", 1_000_000)
     await shop.paid()
     shop.day_is_over()
-    shop.core.channels[PaymentType.ALIPAY]._gateway._http = httpx.AsyncClient(transport=answer, timeout=5)
+    provider = shop.core.channels[PaymentType.ALIPAY]._gateway.http
+    provider._client = httpx.AsyncClient(transport=answer, timeout=5)
     with pytest.raises(raised, match=why):
         await shop.reconciled()
     assert await shop.core.store.reconciliations.days(PaymentType.ALIPAY, shop.day) == {}

@@ -99,7 +99,7 @@ async def test_lost_money_is_settled_by_the_running_service(shop: BilledShop) ->
 
 async def settlement(shop: BilledShop, *words: str) -> Ran:
     """The export of the day of the shop."""
-    days = ("--from", str(shop.day), "--to", str(shop.day))
+    days = ("--from", str(shop.day), "--to", str(shop.day), "--channel", "alipay")
     return await run(shop.folder, "shop-order", "settlement", *(words or days), environ=shop.environ)
 
 
@@ -167,7 +167,7 @@ async def test_days_that_can_not_be_exported_are_one_line(
         (("--channel", "alipay", "--date", "2026-02-30"), "--date 2026-02-30"),
         (("--channel", "alipay", "--date", "2199-01-01"), "date must not be after today"),
         (("--channel", "paypal", "--date", "2026-11-21"), "--channel paypal"),
-        (("--channel", "balance", "--date", "2026-11-21"), "--channel balance: must be one of alipay"),
+        (("--channel", "balance", "--date", "2026-11-21"), "--channel balance: must be one of alipay, wechat"),
     ],
 )
 async def test_what_can_not_be_done_is_one_line(shop: BilledShop, words: tuple[str, ...], why: str) -> None:

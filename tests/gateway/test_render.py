@@ -119,7 +119,10 @@ def test_only_calls_that_change_nothing_or_carry_a_key_may_be_sent_twice() -> No
         assert without is (method in reading), method
         assert with_key is (method in reading | KEYED), method
     posts = {route.partition(" ")[2] for route in ROLES if route.startswith("POST ")}
-    keyed = {
-        path for path in posts if any(p.match(f"POST {path.format(order_sn='1' * 27)} k") for p in again())
+    names = {"order_sn": "1" * 27, "refund_sn": "R" + "1" * 27}
+    keyed = {path for path in posts if any(p.match(f"POST {path.format(**names)} k") for p in again())}
+    assert keyed == {
+        "/api/v1/orders",
+        "/api/v1/orders/{order_sn}/pay",
+        "/api/v1/orders/{order_sn}/refunds",
     }
-    assert keyed == {"/api/v1/orders", "/api/v1/orders/{order_sn}/pay"}

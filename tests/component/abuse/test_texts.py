@@ -37,13 +37,26 @@ GRPC: Mapping[str, Mapping[str, Any]] = {
     f"{ORDER}/CheckOrderStatus": {"order_sn": "<sn>"},
     f"{ORDER}/ShipOrder": {"order_sn": "<sn>", **PARCEL},
     f"{ORDER}/ConfirmReceipt": {"order_sn": "<sn>"},
+    f"{ORDER}/RequestRefund": {"order_sn": "<paid>"},
+    f"{ORDER}/DecideRefund": {"refund_sn": "<refund>", "reason": "不符合条件"},
+    f"{ORDER}/GetRefund": {"refund_sn": "<refund>"},
+    f"{ORDER}/ListRefunds": {},
+    f"{ORDER}/WithdrawRefund": {"refund_sn": "<refund>"},
+    f"{ORDER}/SendReturnParcel": {"refund_sn": "<refund>", **PARCEL},
+    f"{ORDER}/ReceiveReturn": {"refund_sn": "<refund>"},
+    f"{ORDER}/ResendRefund": {"refund_sn": "<refund>"},
+    f"{ORDER}/SettleRefund": {"refund_sn": "<refund>", "reason": "银行转账"},
     f"{SHOP}/CreateOrder": {"name": "张三", "mobile": "13800138000", "address": "人民路"},
     f"{SHOP}/OrderList": {},
     f"{SHOP}/OrderDetail": {"order_sn": "<sn>"},
     f"{SHOP}/UpdateOrderStatus": {"order_sn": "<sn>", "status": 5},
     f"{SHOP}/PayOrder": {"order_sn": "<sn>", "payment_type": 1},
 }
-LATER = {f"{ORDER}/{name}" for name in ("RequestRefund", "DecideRefund", "GetRefund", "WatchOrderStatus")}
+LATER = {f"{ORDER}/WatchOrderStatus"}
+ADMINS = {
+    f"{ORDER}/{name}"
+    for name in ("ShipOrder", "DecideRefund", "ReceiveReturn", "ResendRefund", "SettleRefund")
+}
 SIGNED = {f"{ORDER}/NotifyPayment", f"{SHOP}/OrderPayCallback"}  # not a caller's: the gateway signs them
 UNREAD = {
     f"{ORDER}/PayOrder": {"client_ip"},  # a service's only
@@ -102,10 +115,12 @@ def grpc_cases() -> Iterator[tuple[str, str]]:
                     yield method, text
 
 
-def with_text(fields: Mapping[str, Any], path: str, text: str, sn: str) -> dict[str, Any]:
+def with_text(fields: Mapping[str, Any], path: str, text: str, names: Mapping[str, str]) -> dict[str, Any]:
     name, _, rest = path.partition(".")
-    filled: dict[str, Any] = {key: sn if value == "<sn>" else value for key, value in fields.items()}
-    return filled | {name: with_text(filled.get(name, {}), rest, text, sn) if rest else text}
+    filled: dict[str, Any] = {
+        key: names.get(value, value) if isinstance(value, str) else value for key, value in fields.items()
+    }
+    return filled | {name: with_text(filled.get(name, {}), rest, text, names) if rest else text}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -115,23 +130,27 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         scene = Scene(shop, 7)
         await scene.pay()
         scene.kept["paid"] = scene.sn
+        asked = await scene.rest("POST", f"/orders/{scene.sn}/refunds", {"amount_fen": 1})
+        scene.kept["refund"] = asked.data["refund_sn"]
         await scene.place()
         await scene.fill_cart((110, 1))
         yield scene
 
 
-def become(scene: Scene, *, ships: bool) -> str:
-    """Call as who may do it: the number of an order it can be done with."""
-    scene.bearer = scene.shop.token(1 if ships else 7, role=Role.ADMIN if ships else Role.USER)
-    return str(scene.kept["paid"]) if ships else scene.sn
+def become(scene: Scene, *, admin: bool) -> dict[str, str]:
+    """Call as who may do it: the numbers it can be done with."""
+    scene.bearer = scene.shop.token(1 if admin else 7, role=Role.ADMIN if admin else Role.USER)
+    paid = str(scene.kept["paid"])
+    return {"<sn>": paid if admin else scene.sn, "<paid>": paid, "<refund>": str(scene.kept["refund"])}
 
 
 @pytest.mark.parametrize(("method", "path"), list(grpc_cases()))
 async def test_a_text_over_grpc(scene: Scene, method: str, path: str) -> None:
-    sn = become(scene, ships="logistics" in path or method.endswith("ShipOrder"))
+    ships = "logistics" in path and "UpdateOrderStatus" in method
+    names = become(scene, admin=ships or method in ADMINS)
     more = {"status": 3, **PARCEL} if path in PARCEL and "UpdateOrderStatus" in method else {}
     for text in HIDDEN:
-        fields = with_text({**GRPC[method], **more}, path, text, sn)
+        fields = with_text({**GRPC[method], **more}, path, text, names)
         request: Message = types_of(method)[0](**fields)
         answer = await scene.grpc(method, request)
         must_be(answer, INVALID)
@@ -144,10 +163,10 @@ async def test_a_text_over_grpc(scene: Scene, method: str, path: str) -> None:
     ("model", "path"), [(model, path) for model in REST for path in texts_of_model(model)]
 )
 async def test_a_text_over_rest(scene: Scene, model: type[BaseModel], path: str) -> None:
-    sn = become(scene, ships=model is requests.ShipBody)
+    names = become(scene, admin=model is requests.ShipBody)
     where, fields = REST[model]
     for text in HIDDEN:
-        answer = await scene.rest("POST", where.replace("<sn>", sn), with_text(fields, path, text, sn))
+        answer = await scene.rest("POST", where.replace("<sn>", names["<sn>"]), with_text(fields, path, text, names))
         must_be(answer, INVALID)
         must_not_leak(answer)
         assert answer.details["field"] == path
@@ -155,7 +174,7 @@ async def test_a_text_over_rest(scene: Scene, model: type[BaseModel], path: str)
 
 @pytest.mark.parametrize("text", HIDDEN, ids=ascii)
 async def test_what_is_no_body(scene: Scene, text: str) -> None:
-    sn = become(scene, ships=False)
+    sn = become(scene, admin=False)["<sn>"]
     body = {"items": [{"goods_id": 110, "nums": 1}], "address": address()}
     key = await scene.rest("POST", "/orders", body, headers={"Idempotency-Key": text.encode()})
     search = await scene.rest("GET", "/orders", params={"order_sn": text})
@@ -177,7 +196,7 @@ async def test_every_text_of_a_body_is_in_the_list() -> None:
 
 
 async def test_an_entry_of_the_address_book_is_refused_by_its_field(scene: Scene) -> None:
-    become(scene, ships=False)
+    become(scene, admin=False)
     spoil = "UPDATE address SET name = ? WHERE id = 72"
     await scene.shop.sandbox.users_db.run(lambda db: db.execute(spoil, ("张\u3164三",)).rowcount)
     body = {"items": [{"goods_id": 110, "nums": 1}], "address_id": 72}

@@ -308,7 +308,7 @@ GOOD: Mapping[str, Callable[[Shop], Coroutine[Any, Any, Good]]] = {
     "settleRefund": failed,
     "getOrderLogs": logged,
     "getOrderStatistics": counted,
-    "getSettlement": nothing,
+    "getSettlement": counted,
     "advanceClock": clock,
     "healthz": nothing,
     "readyz": nothing,
