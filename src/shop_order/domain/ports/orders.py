@@ -232,7 +232,7 @@ class Payments(Protocol):
         """Ask no more about a refund that failed."""
 
     async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
-        """Schedule the next try of a due refund, or ask about one that failed, by the provider's number; ignored
+        """Try a due refund now, or ask about one that failed, by the provider's number; ignored
         for any other."""
 
 
