@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.ports import NumberTaken, OrderFilter, OrderStanding
 from shop_order.domain.status import OrderStatus, RefundState, RefundStatus
@@ -221,6 +222,7 @@ async def test_late_money_brings_it_back_and_is_given_back(engine: Engine) -> No
     assert (engine.count("order_info"), engine.count("order_info_history")) == (1, 0)
     assert [r.surplus for r in late.refunds.values()] == [True]
     ((refund, _),) = await store.payments.due_refunds(LATER_MS + DAY_MS, 10)
+    assert isinstance(refund, Refund)
     assert refund.order_sn == gone.order_sn
     assert await archive_all(store, LATER_MS + 50 * DAY_MS) == 0
     settled = await give_back(store, late)

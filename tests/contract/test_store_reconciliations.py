@@ -172,6 +172,7 @@ async def test_a_refund_is_known_by_the_number_that_it_has_at_its_provider(store
     await store.payments.postpone_refund(refund.refund_sn, LATER_MS * 2)
     await store.reconciliations.request_refund("R-new", LATER_MS)
     ((due, tries),) = await store.payments.due_refunds(LATER_MS, 10)
+    assert isinstance(due, Refund)
     assert (due.out_refund_no, tries) == ("R-new", 1), "a sent one keeps its number of tries"
 
 

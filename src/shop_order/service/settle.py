@@ -139,10 +139,11 @@ class Settlement:
         await run_all(self._reporting(self._refund_one(refund, tries)) for refund, tries in due)
         return len(due)
 
-    async def _refund_one(self, refund: Refund, tries: int) -> None:
-        await self.payments.postpone_refund(
-            refund.refund_sn, self.clock() + backoff(REFUND_BACKOFF_MS, tries)
-        )
+    async def _refund_one(self, refund: Refund | UnreadableRow, tries: int) -> None:
+        number = refund.number if isinstance(refund, UnreadableRow) else refund.refund_sn
+        await self.payments.postpone_refund(number, self.clock() + backoff(REFUND_BACKOFF_MS, tries))
+        if isinstance(refund, UnreadableRow):
+            raise refund
         known = await self._refund(refund, tries)
         if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)

@@ -213,7 +213,7 @@ class Payments(Protocol):
         """Attempts to query now, with the number of queries so far: open ones, and those that were closed
         before their links expired."""
 
-    async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+    async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund | UnreadableRow, int]]:
         """Refunds to send now, or to ask about if they failed, with the number of tries so far."""
 
     async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
@@ -232,7 +232,8 @@ class Payments(Protocol):
         """Ask no more about a refund that failed."""
 
     async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
-        """Schedule the next try of a due refund, by the provider's number; ignored for any other."""
+        """Try a due refund now, or ask about one that failed, by the provider's number; ignored
+        for any other."""
 
 
 class Carts(Protocol):

@@ -42,13 +42,13 @@ class Payments(StorePart):
         found = await self._db.scanner.all(sql, (now_ms, limit))
         return [(rows.or_error(rows.payment_of, row), row[-1]) for row in found]
 
-    async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund, int]]:
+    async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund | UnreadableRow, int]]:
         sql = (
             f"SELECT {REFUND.select}, tries FROM refund WHERE try_ms <= ?"
             f" AND state IN ({literals(DUE_REFUND | {RefundState.FAILED})}) ORDER BY try_ms LIMIT ?"
         )
         found = await self._db.scanner.all(sql, (now_ms, limit))
-        return [(rows.refund_of(row), row[-1]) for row in found]
+        return [(rows.or_error(rows.refund_of, row), row[-1]) for row in found]
 
     async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
         sql = (
@@ -73,7 +73,11 @@ class Payments(StorePart):
         await self._db.writer.run(sql, (refund_sn,))
 
     async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
-        sql = "UPDATE refund SET try_ms = ? WHERE out_refund_no = ? AND try_ms > ?"
+        # One that failed waits for nothing, but its money may reach the buyer after all.
+        sql = (
+            "UPDATE refund SET tries = CASE WHEN try_ms IS NULL THEN 0 ELSE tries END, try_ms = ?"
+            " WHERE out_refund_no = ? AND (try_ms > ? OR (try_ms IS NULL AND state = 'failed'))"
+        )
         await self._db.writer.run(sql, (at_ms, out_refund_no, at_ms))
 
 

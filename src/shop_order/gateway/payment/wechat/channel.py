@@ -230,10 +230,9 @@ class WechatPay:
         return await self.query(payment_sn)  # refused, usually because it has been paid
 
     async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
-        content = {
+        content: dict[str, Any] = {
             "out_trade_no": payment.payment_sn,
             "out_refund_no": refund.out_refund_no,
-            "reason": shown(refund.reason, MAX_REASON),
             "notify_url": self.settings.notify_url,
             "amount": {
                 "refund": refund.amount_fen,
@@ -241,6 +240,8 @@ class WechatPay:
                 "currency": CURRENCY,
             },
         }
+        if reason := shown(refund.reason, MAX_REASON):  # WeChat refuses an empty one
+            content["reason"] = reason
         answer = await self._gateway.call("POST", REFUNDS_PATH, content)
         if answer.ok:
             return self._result(answer, refund)
