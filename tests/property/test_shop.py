@@ -10,7 +10,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.property.refunding import Refunding
+from tests.property.debiting import Debiting
 
 COMMON = settings(
     deadline=None,
@@ -26,7 +26,7 @@ PROFILES = {
 }
 
 
-class Shop(Refunding):
+class Shop(Debiting):
     """All rules together."""
 
 

@@ -63,11 +63,11 @@ class Post:
 class Town:
     """`world` and the wallet; `open`, `close`, and what may happen between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
         self.commands: list[bytes] = []
         self.answers: list[bytes] = []
-        rules = OrderRules(unpaid_limit=0)
-        self.world = World(rules=rules, stocks=STOCKS, other_channels={PaymentType.BALANCE: Balance()})
+        self.world = world or World(rules=OrderRules(unpaid_limit=0), stocks=STOCKS)
+        self.world.other_channels = {**self.world.other_channels, PaymentType.BALANCE: Balance()}
         self.carry_by(EmbeddedPublisher({ORDER_EVENTS: self._accept, WALLET_COMMANDS: self._hold}))
         self.path = self.world.folder / "users.db"
 
