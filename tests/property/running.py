@@ -213,6 +213,7 @@ class Running(Reading):
         assert self.world.neighbours.inbox.dead_letters == 0
         self.leases_tell_of_the_orders()
         self.nobody_has_money_that_is_not_theirs()
+        self.is_at_rest = True
         self.the_log_is_fed()
         self.everybody_tells_the_same()
         self.what_is_over_is_archived()

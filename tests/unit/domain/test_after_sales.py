@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shop_order.domain.entity import after_sales
@@ -215,6 +215,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # it may share the machine
 @given(
     prices=st.lists(st.integers(0, 300), min_size=2, max_size=4),
     nums=st.lists(st.integers(1, 4), min_size=4, max_size=4),
