@@ -17,7 +17,11 @@ from bench.shop import Failed, Generator, Shop
 CALLERS = (1, 16, 32)
 TRANSPORTS = ("grpcio", "native")
 CACHED_METHODS = ("GetOrder (cached)",)  # orders are cached only in a shared cache
-OTHER_METHODS = ("GetOrder", "ListOrders", "CheckReservations", "PayOrder", "NotifyPayment")
+OTHER_METHODS = ("GetOrder", "ListOrders", "CheckReservations")
+PAY_METHODS = (
+    *(f"PayOrder ({channel})" for channel in ("alipay", "wechat", "balance")),
+    *(f"NotifyPayment ({channel})" for channel in ("alipay", "wechat")),  # the wallet sends its own messages
+)
 CONCURRENCY = 16  # orders per commit of the batched bare loop; callers of the other methods
 IDLE_S = 2.0
 WARM_UP_S = 1.0
@@ -134,7 +138,7 @@ def run_round(
             for callers in chosen.callers:
                 results.runs.append(measure_method(shop, load, "CreateOrder", callers, chosen))
             cached = CACHED_METHODS if "CACHE__URL" in shop.settings else ()
-            for kind in (*cached, *OTHER_METHODS) if last else ():
+            for kind in (*cached, *OTHER_METHODS, *PAY_METHODS) if last else ():
                 results.runs.append(measure_method(shop, load, kind, CONCURRENCY, chosen))
         results.busy_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
     results.counted += counting.compare(database, answers)

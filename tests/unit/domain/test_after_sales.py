@@ -83,6 +83,23 @@ def test_the_last_part_before_shipping_takes_the_freight_too() -> None:
     assert order.status is OrderStatus.CANCELLED
 
 
+def test_freight_is_asked_for_once() -> None:
+    order = paid((1, 1), freight_fen=800)
+    assert ask(order, fen=2500).freight_fen == 501
+    assert ask(order).freight_fen == 299
+    with pytest.raises(NotRefundable, match="nothing_left"):
+        ask(order, fen=1)
+
+
+def test_freight_that_came_back_is_not_added_again() -> None:
+    order = shipped((1, 2), freight_fen=800)
+    first, second = ask(order, (1, 1)), ask(order, (1, 1))
+    approve(order, first, freight_fen=500)
+    with pytest.raises(NotRefundable, match="more_freight_than_left"):
+        approve(order, second, freight_fen=301)
+    assert approve(order, second, freight_fen=300).amount_fen == 2299
+
+
 def test_after_shipping_only_an_admin_adds_freight() -> None:
     order = shipped((1, 1), freight_fen=800)
     refund = ask(order)
