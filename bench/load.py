@@ -75,7 +75,7 @@ class Callers:
 
     async def run(self, kind: str, callers: int, warm_up_s: float, window_s: float) -> None:
         """Do one run; emits `begin` and `end` of the window, then the result."""
-        makers = {
+        makers: dict[str, Callable[[], Iterator[tuple[int, Call]]]] = {
             "CreateOrder": self._orders,
             "GetOrder": lambda: self._gets(UNCACHED_ORDERS),
             "GetOrder (cached)": lambda: self._gets(CACHED_ORDERS),

@@ -20,11 +20,6 @@ REFUND_FAULTS = (
         "a refund above what was paid", AFTER_SALES, never("refund_amounts:amount", "wanted_fen > most_fen")
     ),
     fault(
-        "refunds above what was paid, by approvals",
-        AFTER_SALES,
-        never("approved_amount", "refund.amount_fen + more_fen > left_fen"),
-    ),
-    fault(
         "more pieces come back than were sold",
         AFTER_SALES,
         never("lines_of", "line.nums > nums - pieces"),

@@ -1,7 +1,7 @@
 """Random stories of several buyers on the real code and real SQLite files, against a simple model.
 
-All channels, the balance with the sandbox's wallet, and refunds. `SHOP_STORIES=ci` tells 200 stories of up to 50 steps
-(the default with CI set: less than three minutes, at 0.8 s each), `dev` 50.
+All channels, the balance with the sandbox's wallet, and refunds. `SHOP_STORIES=ci` tells 200 stories of up to
+50 steps (the default with CI set: less than three minutes, at 0.8 s each), `dev` 50.
 """
 
 from __future__ import annotations
