@@ -83,6 +83,14 @@ def test_the_last_part_before_shipping_takes_the_freight_too() -> None:
     assert order.status is OrderStatus.CANCELLED
 
 
+def test_a_second_click_on_cancel_decides_nothing() -> None:
+    order, two = paid((1, 2)), RefundRules(WEEK_MS, second_approval_fen=1)
+    first = after_sales.cancel_paid(order, next(NUMBERS), "缺货", ADMIN, NOW_MS, two)
+    assert first is not None
+    assert after_sales.cancel_paid(order, next(NUMBERS), "缺货", ADMIN, NOW_MS, two) is None
+    assert [(r.refund_sn, r.approvals) for r in order.refunds.values()] == [(first.refund_sn, 1)]
+
+
 def test_freight_is_asked_for_once() -> None:
     order = paid((1, 1), freight_fen=800)
     assert ask(order, fen=2500).freight_fen == 501
