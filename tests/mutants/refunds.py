@@ -52,9 +52,7 @@ REFUND_FAULTS = (
         AFTER_SALES,
         never("cancel_paid", "any(...)"),
     ),
-    fault(
-        "a refund that succeeded counts again", AFTER_SALES, swap("after_sales:succeeded", "not ...", "True")
-    ),
+    fault("a refund can't be confirmed again", AFTER_SALES, swap("after_sales:succeeded", "not ...", "True")),
     fault(
         "a return is refunded before its goods arrive",
         AFTER_SALES,

@@ -91,6 +91,14 @@ def test_a_second_click_on_cancel_decides_nothing() -> None:
     assert [(r.refund_sn, r.approvals) for r in order.refunds.values()] == [(first.refund_sn, 1)]
 
 
+def test_a_refund_that_is_confirmed_again_counts_once() -> None:
+    order = shipped((1, 2))
+    refund = pay_back(order, approve(order, ask(order, (1, 1))))
+    version = order.version
+    assert pay_back(order, refund) == refund
+    assert (order.version, order.payments[order.payment_sn].refunded_fen) == (version, 1999)
+
+
 def test_freight_is_asked_for_once() -> None:
     order = paid((1, 1), freight_fen=800)
     assert ask(order, fen=2500).freight_fen == 501
