@@ -17,10 +17,15 @@ from bench.shop import Failed, Generator, Shop
 CALLERS = (1, 16, 32)
 TRANSPORTS = ("grpcio", "native")
 CACHED_METHODS = ("GetOrder (cached)",)  # orders are cached only in a shared cache
-OTHER_METHODS = ("GetOrder", "ListOrders", "CheckReservations", "PayOrder", "NotifyPayment")
+OTHER_METHODS = ("GetOrder", "ListOrders", "CheckReservations")
+PAY_METHODS = (
+    *(f"PayOrder ({channel})" for channel in ("alipay", "wechat", "balance")),
+    *(f"NotifyPayment ({channel})" for channel in ("alipay", "wechat")),  # the wallet sends its own messages
+)
 CONCURRENCY = 16  # orders per commit of the batched bare loop; callers of the other methods
 IDLE_S = 2.0
 WARM_UP_S = 1.0
+NOTICES_WARM_UP_S = 0.05  # there are as many as were paid, and they are fast
 
 
 def main() -> int:
@@ -134,7 +139,7 @@ def run_round(
             for callers in chosen.callers:
                 results.runs.append(measure_method(shop, load, "CreateOrder", callers, chosen))
             cached = CACHED_METHODS if "CACHE__URL" in shop.settings else ()
-            for kind in (*cached, *OTHER_METHODS) if last else ():
+            for kind in (*cached, *OTHER_METHODS, *PAY_METHODS) if last else ():
                 results.runs.append(measure_method(shop, load, kind, CONCURRENCY, chosen))
         results.busy_mib.append(sum(map(machine.resident_mib, shop.service_pids)))
     results.counted += counting.compare(database, answers)
@@ -143,7 +148,8 @@ def run_round(
 def measure_method(shop: Shop, load: Generator, method: str, callers: int, chosen: argparse.Namespace) -> Run:
     """Measure one run; reads the CPU time after its events were published. Raises Failed."""
     pids = (shop.service_pids, (shop.sandbox_pid,), shop.database.server_pids(), (load.pid,))
-    load.send({"method": method, "callers": callers, "warm_up_s": WARM_UP_S, "window_s": chosen.seconds})
+    warm_up_s = NOTICES_WARM_UP_S if method.startswith("NotifyPayment") else WARM_UP_S
+    load.send({"method": method, "callers": callers, "warm_up_s": warm_up_s, "window_s": chosen.seconds})
     load.read()
     before = [sum(map(machine.cpu_s, some)) for some in pids]
     with profile.Profile(shop.service_pids) if chosen.profile else nullcontext() as profiler:

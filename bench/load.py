@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, cycle
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ USERS = 200
 FIRST_USER = 1_000_000
 BODIES = 499  # coprime to USERS, so that all combinations of user and body occur
 DEADLINE_S = 10.0
-ALIPAY = 1
+CHANNELS = {"alipay": 1, "wechat": 2, "balance": 3}  # to `payment_type`
 
 UNCACHED_ORDERS = 20_000  # orders that GetOrder reads before it repeats one
 CACHED_ORDERS = 200  # orders that stay in the cache
@@ -68,18 +69,19 @@ class Callers:
         self._prefix = secrets.token_hex(6)
         self._number = count()
         self._placed: list[tuple[int, int, str]] = []  # index of the user, id, order number
+        self._paying = 0  # so many of them, from the end, have an attempt
         self._attempts: list[tuple[int, pb.PaymentInfo]] = []
         self._gateway = GatewaySecret([secret().encode()])
 
     async def run(self, kind: str, callers: int, warm_up_s: float, window_s: float) -> None:
         """Do one run; emits `begin` and `end` of the window, then the result."""
-        makers = {
+        makers: dict[str, Callable[[], Iterator[tuple[int, Call]]]] = {
             "CreateOrder": self._orders,
             "GetOrder": lambda: self._gets(UNCACHED_ORDERS),
             "GetOrder (cached)": lambda: self._gets(CACHED_ORDERS),
             "ListOrders": self._lists,
-            "PayOrder": self._payments,
-            "NotifyPayment": self._notices,
+            **{f"PayOrder ({name})": partial(self._payments, type) for name, type in CHANNELS.items()},
+            **{f"NotifyPayment ({name})": partial(self._notices, type) for name, type in CHANNELS.items()},
             "CheckReservations": self._checks,
         }
         calls, method = makers[kind](), kind.partition(" ")[0]
@@ -129,19 +131,24 @@ class Callers:
         for who in cycle(range(USERS)):
             yield who, (message, self._authorized(who))
 
-    def _payments(self) -> Iterator[tuple[int, Call]]:
-        for who, _, order_sn in reversed(self._placed):
-            request = pb.PayOrderRequest(order_sn=order_sn, payment_type=ALIPAY)
+    def _payments(self, payment_type: int) -> Iterator[tuple[int, Call]]:
+        """First attempts: no order is paid in two ways."""
+        while self._paying < len(self._placed):
+            self._paying += 1
+            who, _, order_sn = self._placed[-self._paying]
+            request = pb.PayOrderRequest(order_sn=order_sn, payment_type=payment_type)
             yield who, (request.SerializeToString(), self._authorized(who))
 
-    def _notices(self) -> Iterator[tuple[int, Call]]:
+    def _notices(self, payment_type: int) -> Iterator[tuple[int, Call]]:
         """A success notice for each attempt, as our own payment gateway sends it."""
         for who, attempt in self._attempts:
+            if attempt.payment_type != payment_type:
+                continue
             notice = pb.NotifyPaymentRequest(
                 order_sn=attempt.order_sn,
                 payment_sn=attempt.payment_sn,
                 trade_no=f"2026{attempt.payment_sn[1:]}",
-                payment_type=ALIPAY,
+                payment_type=payment_type,
                 amount_fen=attempt.amount_fen,
             )
             signed = {field.name: str(value) for field, value in notice.ListFields()}

@@ -7,28 +7,11 @@ from typing import Any
 
 import pytest
 
-from shop_order.api.proto.shop import neighbours_pb2 as pb
-from shop_order.domain.ports import WalletEntry
 from shop_order.service.upkeep.doctor import RECHECK_S, SETTLE_S, Doctor
 from shop_order.service.upkeep.wallet_books import WalletBooks
-from shop_sandbox.users import Users
-from tests.world.wallet import Town, buyer
+from tests.world.wallet import Ledger, Town, buyer
 
 pytestmark = pytest.mark.engine("sqlite")
-
-
-class Ledger:
-    """See `domain.ports.WalletLedger`, over the sandbox's users without a wire."""
-
-    def __init__(self, town: Town) -> None:
-        self._users = Users(town.users_db)
-
-    async def entries(self, after: int, limit: int) -> list[WalletEntry]:
-        page = await self._users.list_ledger(pb.LedgerFilter(after_id=after, limit=min(limit, 2)))
-        return [
-            WalletEntry(e.id, e.user_id, e.payment_sn, e.amount_fen, e.kind, e.refund_sn)
-            for e in page.entries
-        ]
 
 
 @pytest.fixture
@@ -62,6 +45,16 @@ async def examined(town: Town) -> list[str]:
     for (order_sn,) in town.order_rows("SELECT order_sn FROM order_info"):
         found += books.faults(await town.world.store.orders.get(order_sn))
     return found + books.leftovers()
+
+
+async def test_a_refused_debit_leaves_a_whole_history() -> None:
+    town = await Town().open()
+    order_sn = await town.buy(8, goods=3)
+    await town.exchange()
+    [(state, why, ask_ms)] = town.order_rows("SELECT state, close_reason, ask_ms FROM payment")
+    assert (state, why, ask_ms) == ("closed", "INSUFFICIENT_BALANCE", None)
+    assert await town.world.audit.verify(order_sn) == (1, [])
+    await town.close()
 
 
 async def test_true_books_agree(town: Town) -> None:

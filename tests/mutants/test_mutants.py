@@ -24,11 +24,13 @@ from tests.mutants.cashier import CASHIER_FAULTS
 from tests.mutants.faults import Fault
 from tests.mutants.notices import NOTICE_FAULTS
 from tests.mutants.planting import ROOT, file_named, place, plant
+from tests.mutants.refunds import REFUND_FAULTS
 from tests.mutants.wallet import WALLET_FAULTS
 from tests.mutants.wechat import WECHAT_FAULTS
 
 FAULTS = (
     *faults.FAULTS,
+    *REFUND_FAULTS,
     *NOTICE_FAULTS,
     *WECHAT_FAULTS,
     *BILL_FAULTS,

@@ -2,5 +2,5 @@
 
 import pytest
 
-for module in ("buying", "paying", "reading", "running", "stage"):
+for module in ("buying", "debiting", "paying", "reading", "refunding", "running", "stage"):
     pytest.register_assert_rewrite(f"tests.property.{module}")

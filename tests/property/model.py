@@ -24,6 +24,7 @@ class ModelPayment:
     fen: int
     expire_ms: int
     state: str = "open"
+    why_closed: str = ""  # if its channel said so
     back_fen: int = 0  # given back by the provider
     by_hand_fen: int = 0  # given back outside it
 
@@ -121,6 +122,28 @@ class ModelOrder:
 
 
 @dataclass
+class ModelWallet:
+    """The wallet as it should be: every command is executed once, whatever happens to messages."""
+
+    balances: dict[int, int]
+    debits: dict[str, tuple[int, int, str]] = field(default_factory=dict)  # user, fen, why refused
+    refunds: dict[str, tuple[str, int]] = field(default_factory=dict)  # by number: payment, fen
+
+    def debited(self, sn: str, user: int, fen: int, *, is_late: bool) -> None:
+        """A debit was requested."""
+        if sn not in self.debits:
+            why = "EXPIRED" if is_late else "INSUFFICIENT_BALANCE" if self.balances[user] < fen else ""
+            self.balances[user] -= 0 if why else fen
+            self.debits[sn] = (user, fen, why)
+
+    def refunded(self, number: str, sn: str, fen: int) -> None:
+        """A refund was requested."""
+        if number not in self.refunds:
+            self.refunds[number] = (sn, fen)
+            self.balances[self.debits[sn][0]] += fen
+
+
+@dataclass
 class Model:
     """The shop as it should be."""
 
@@ -182,6 +205,12 @@ class Model:
         """No money will come by this attempt, as far as anybody knows."""
         if payment.state == "open":
             payment.state = "closed"
+            self.orders[payment.order_sn].events += 1
+
+    def rejected(self, payment: ModelPayment, why: str) -> None:
+        """The wallet says that it takes no money for this attempt, and why."""
+        if payment.state == "open" or (payment.state == "closed" and not payment.why_closed):
+            payment.state, payment.why_closed = "closed", why
             self.orders[payment.order_sn].events += 1
 
     def money(self, payment: ModelPayment) -> None:
@@ -260,6 +289,15 @@ class Model:
         else:
             order.refunds[payment.sn] = "failed"
             self.alerts += 1
+
+    def given_back(self, payment: ModelPayment, number: str) -> None:
+        """The wallet says that the buyer has the money of the refund that was sent under this number."""
+        order = self.orders[payment.order_sn]
+        asked = [refund for refund in order.asked.values() if number in refund.numbers]
+        if asked and not asked[0].is_done:
+            self.refunded(asked[0])
+        elif not asked and order.refunds[payment.sn] != "succeeded":
+            self.refund_round(payment, "succeeded")
 
     # ---- refunds that somebody asked for ----
 

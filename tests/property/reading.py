@@ -27,6 +27,7 @@ from tests.component.rest.front import Rest, admin, token
 from tests.property.model import CANCELLED, COMPLETED, ModelOrder
 from tests.property.stage import USERS, Stage, buyer
 from tests.world.shop import START_MS
+from tests.world.wallet import Ledger
 
 Told = dict[str, Any]
 WIRE = {"open": 1, "paid": 2, "part_refunded": 2, "refunded": 3, "closed": 4}
@@ -39,6 +40,7 @@ class Reading(Stage):
     """What callers and operators are told."""
 
     archived: Set[str] = frozenset()  # found by number, and in no list
+    is_at_rest = False  # no message is on its way any more
 
     def everybody_tells_the_same(self) -> None:
         """Compare all readers with the model, and so with each other."""
@@ -231,6 +233,7 @@ class Reading(Stage):
             outbox=store.outbox,
             leases=None,
             log=self.world.log_store,
+            ledger=Ledger(self.town) if self.is_at_rest else None,
         )
         seen = await doctor.examine(lambda _: asyncio.sleep(0))
         assert (seen.paid_fen, seen.refunded_fen) == (paid_fen, refunded_fen)

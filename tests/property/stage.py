@@ -14,6 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from shop_order.domain.entity.after_sales import RefundRules
 from shop_order.domain.errors import OrderServiceError
+from shop_order.domain.event.order_events import Event
+from shop_order.domain.ports import EventPublisher
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Pricing
 from shop_order.domain.valueobject.parties import Actor, Role
@@ -30,9 +32,12 @@ from tests.property.model import (
     Model,
     ModelOrder,
     ModelPayment,
+    ModelWallet,
 )
-from tests.world.provider import SecondChannel
+from tests.world.neighbours import InProcessInboxes
+from tests.world.provider import Account, SecondChannel
 from tests.world.shop import STOCKS, World
+from tests.world.wallet import BALANCES, Town
 
 T = TypeVar("T")
 USERS = (7, 8)
@@ -51,6 +56,17 @@ def buyer(user: int) -> Actor:
     return Actor(Role.USER, user)
 
 
+class InboxesThenWallet:
+    """See `EventPublisher`: the wallet gets the commands in what the inboxes have accepted."""
+
+    def __init__(self, inboxes: InProcessInboxes, to_wallet: EventPublisher) -> None:
+        self._inboxes, self._to_wallet = inboxes, to_wallet
+
+    async def deliver(self, events: Sequence[Event]) -> Sequence[int]:
+        accepted = set(await self._inboxes.deliver(events))
+        return await self._to_wallet.deliver([event for event in events if event.id in accepted])
+
+
 class Stage(RuleBasedStateMachine):
     """The parts every rule uses; the rules themselves stand in buying, paying and running."""
 
@@ -61,14 +77,18 @@ class Stage(RuleBasedStateMachine):
         rules = OrderRules(PAY_TIMEOUT_MS, AUTO_CONFIRM_MS, UNPAID_LIMIT, pricing)
         self.world = World(rules=rules, refund_rules=REFUND_RULES)
         self.world.other_channels = {PaymentType.WECHAT: SecondChannel(self.world.provider)}
-        self.run(self.world.open())
+        self.town = Town(self.world)
+        self.world.publisher = InboxesThenWallet(self.world.inboxes, self.world.publisher)
+        self.run(self.town.open())
         self.model = Model()
+        self.model_wallet = ModelWallet(dict(BALANCES))
         self.notices: list[tuple[str, str, bytes]] = []  # payment, what it says, the bytes
         self.seen_versions: dict[str, int] = {}
         self.parcels = itertools.count(1)
         self.too_late: set[str] = set()  # attempts that were paid when nobody asks about them any more
         self.db = sqlite3.connect(self.world.path, isolation_level=None)
         self.stock_db = sqlite3.connect(self.world.neighbours.path, isolation_level=None)
+        self.wallet_db = sqlite3.connect(self.town.path, isolation_level=None)
 
     # ---- what rules use ----
 
@@ -85,11 +105,31 @@ class Stage(RuleBasedStateMachine):
 
     def pays(self, payment: ModelPayment) -> bool:
         """The buyer pays at the provider, unless that is not possible."""
-        if not self.world.provider.pay(payment.sn):
+        if payment.channel == PaymentType.BALANCE or not self.world.provider.pay(payment.sn):
             return False
         if self.now_ms() >= payment.expire_ms + GRACE_MS:
             self.too_late.add(payment.sn)
         return True
+
+    def at_provider(self) -> list[ModelPayment]:
+        """The attempts that are no debits of the wallet."""
+        return [p for p in self.model.payments.values() if p.channel != PaymentType.BALANCE]
+
+    def account(self, payment: ModelPayment) -> Account:
+        """What the other side holds of an attempt, in its own files."""
+        if payment.channel != PaymentType.BALANCE:
+            return self.world.provider.ledger[payment.sn]
+        debits = self.wallet_rows(
+            "SELECT amount_fen, refused FROM wallet_debit WHERE payment_sn = ?", payment.sn
+        )
+        state = "paid" if debits and not debits[0][1] else "closed" if debits else "absent"
+        sql = "SELECT refund_sn, amount_fen FROM wallet_refund WHERE payment_sn = ?"
+        back = dict(self.wallet_rows(sql, payment.sn))
+        return Account(debits[0][0] if debits else payment.fen, state, refunds=back)
+
+    def wallet_rows(self, sql: str, *values: object) -> list[Any]:
+        """Rows of the wallet's file, read past it."""
+        return self.wallet_db.execute(sql, values).fetchall()
 
     def now_ms(self) -> int:
         """The shop's time."""
@@ -134,6 +174,7 @@ class Stage(RuleBasedStateMachine):
         self.carts_are_what_the_model_says()
         self.a_key_has_one_effect()
         self.money_agrees()
+        self.wallet_agrees()
         self.stock_agrees()
         self.touched_chains_hold()
         self.world.real_ms += 1
@@ -188,7 +229,7 @@ class Stage(RuleBasedStateMachine):
         """What the provider holds of an order is what we say, but for what nobody has told us yet."""
         order = self.model.orders[order_sn]
         for payment in self.model.attempts(order):
-            account = self.world.provider.ledger[payment.sn]
+            account = self.account(payment)
             known = payment.state == "paid"
             assert not known or account.state == "paid"
             assert payment.back_fen <= sum(account.refunds.values()) <= (payment.fen if known else 0)
@@ -203,6 +244,20 @@ class Stage(RuleBasedStateMachine):
             assert not back, "given back under a number that nobody knows"
         decided_fen = sum(refund.fen for refund in order.decided())
         assert decided_fen <= order.fen
+
+    def wallet_agrees(self) -> None:
+        """Nothing appears or vanishes, and nothing happens twice."""
+        model = self.model_wallet
+        balances = dict(self.wallet_rows("SELECT id, balance_fen FROM user"))
+        assert balances == model.balances
+        came = sum(fen for _, fen, why in model.debits.values() if not why)
+        went = sum(fen for _, fen in model.refunds.values())
+        assert sum(balances.values()) + came - went == sum(BALANCES.values())
+        found = self.wallet_rows("SELECT payment_sn, user_id, amount_fen, refused FROM wallet_debit")
+        assert {sn: tuple(rest) for sn, *rest in found} == model.debits
+        found = self.wallet_rows("SELECT refund_sn, payment_sn, amount_fen FROM wallet_refund")
+        assert {number: tuple(rest) for number, *rest in found} == model.refunds
+        assert self.wallet_rows("SELECT why FROM wallet_dead_letter") == []
 
     def stock_agrees(self) -> None:
         reserved, sold = dict.fromkeys(STOCKS, 0), dict.fromkeys(STOCKS, 0)
@@ -245,7 +300,8 @@ class Stage(RuleBasedStateMachine):
         finally:
             self.db.close()
             self.stock_db.close()
-            self.run(self.world.close())
+            self.wallet_db.close()
+            self.run(self.town.close())
             self.loop.close()
 
     def everything_comes_to_rest(self) -> None:

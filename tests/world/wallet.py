@@ -15,6 +15,7 @@ from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.after_sales import RefundRules, RefundWish
 from shop_order.domain.entity.order import Order
+from shop_order.domain.ports import WalletEntry
 from shop_order.domain.status import PaymentType
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
@@ -63,11 +64,11 @@ class Post:
 class Town:
     """`world` and the wallet; `open`, `close`, and what may happen between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
         self.commands: list[bytes] = []
         self.answers: list[bytes] = []
-        rules = OrderRules(unpaid_limit=0)
-        self.world = World(rules=rules, stocks=STOCKS, other_channels={PaymentType.BALANCE: Balance()})
+        self.world = world or World(rules=OrderRules(unpaid_limit=0), stocks=STOCKS)
+        self.world.other_channels = {**self.world.other_channels, PaymentType.BALANCE: Balance()}
         self.carry_by(EmbeddedPublisher({ORDER_EVENTS: self._accept, WALLET_COMMANDS: self._hold}))
         self.path = self.world.folder / "users.db"
 
@@ -210,6 +211,20 @@ class Town:
         assert self.order_rows(_HANGING_PAYMENTS) == [] == self.order_rows(_HANGING_REFUNDS)
         assert self.order_rows("SELECT count(*) FROM outbox") == [(0,)]
         assert self.wallet_rows("SELECT count(*) FROM wallet_answer") == [(0,)]
+
+
+class Ledger:
+    """See `domain.ports.WalletLedger`, over the sandbox's users without a wire, in small pages."""
+
+    def __init__(self, town: Town) -> None:
+        self._users = Users(town.users_db)
+
+    async def entries(self, after: int, limit: int) -> list[WalletEntry]:
+        page = await self._users.list_ledger(pb.LedgerFilter(after_id=after, limit=min(limit, 2)))
+        return [
+            WalletEntry(e.id, e.user_id, e.payment_sn, e.amount_fen, e.kind, e.refund_sn)
+            for e in page.entries
+        ]
 
 
 _DEBITS = "SELECT payment_sn, user_id, amount_fen FROM wallet_debit WHERE refused = ''"

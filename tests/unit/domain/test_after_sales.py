@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shop_order.domain.entity import after_sales
@@ -81,6 +81,39 @@ def test_the_last_part_before_shipping_takes_the_freight_too() -> None:
     assert approve(order, second).amount_fen == 810
     pay_back(order, second)
     assert order.status is OrderStatus.CANCELLED
+
+
+def test_a_second_click_on_cancel_decides_nothing() -> None:
+    order, two = paid((1, 2)), RefundRules(WEEK_MS, second_approval_fen=1)
+    first = after_sales.cancel_paid(order, next(NUMBERS), "缺货", ADMIN, NOW_MS, two)
+    assert first is not None
+    assert after_sales.cancel_paid(order, next(NUMBERS), "缺货", ADMIN, NOW_MS, two) is None
+    assert [(r.refund_sn, r.approvals) for r in order.refunds.values()] == [(first.refund_sn, 1)]
+
+
+def test_a_refund_that_is_confirmed_again_counts_once() -> None:
+    order = shipped((1, 2))
+    refund = pay_back(order, approve(order, ask(order, (1, 1))))
+    version = order.version
+    assert pay_back(order, refund) == refund
+    assert (order.version, order.payments[order.payment_sn].refunded_fen) == (version, 1999)
+
+
+def test_freight_is_asked_for_once() -> None:
+    order = paid((1, 1), freight_fen=800)
+    assert ask(order, fen=2500).freight_fen == 501
+    assert ask(order).freight_fen == 299
+    with pytest.raises(NotRefundable, match="nothing_left"):
+        ask(order, fen=1)
+
+
+def test_freight_that_came_back_is_not_added_again() -> None:
+    order = shipped((1, 2), freight_fen=800)
+    first, second = ask(order, (1, 1)), ask(order, (1, 1))
+    approve(order, first, freight_fen=500)
+    with pytest.raises(NotRefundable, match="more_freight_than_left"):
+        approve(order, second, freight_fen=301)
+    assert approve(order, second, freight_fen=300).amount_fen == 2299
 
 
 def test_after_shipping_only_an_admin_adds_freight() -> None:
@@ -215,6 +248,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # it may share the machine
 @given(
     prices=st.lists(st.integers(0, 300), min_size=2, max_size=4),
     nums=st.lists(st.integers(1, 4), min_size=4, max_size=4),
