@@ -229,8 +229,8 @@ def _opened(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
 def _closed(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
     payment = implied.payments[data["payment_sn"]]
     over_ms = payment.get("expire_ms", implied.order["expire_ms"]) + GRACE_MS  # type: ignore[operator]
-    # Its provider may still take the money until then, and is asked once more at the end.
-    asked = Scheduled(over_ms, optional_from_ms=over_ms)
+    # Its provider may still take the money until then, and is asked once more at the end, unless it refused.
+    asked = Scheduled(over_ms, optional_from_ms=0 if data["reason"] else over_ms)
     payment |= {
         "state": PaymentState.CLOSED,
         "open_order_sn": None,
