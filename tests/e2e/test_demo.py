@@ -23,7 +23,7 @@ from tests.e2e.pasting import block_after, paste
 from tests.e2e.started import ROOT, Started, run
 from tests.shop import Shop
 
-STORY_S = 120.0  # on a busy machine; on a quiet one about 25
+STORY_S = 110.0  # on a busy machine; on a quiet one about 25
 
 
 def demo_environ(folder: Path) -> dict[str, str]:
