@@ -89,7 +89,7 @@ async def _too_little(narrator: Narrator, cast: Cast) -> None:
             found = await li.grpc.get_payment_info(order.order_sn)
             return found.status, found.close_reason
 
-        await wait_until(refusal, (PaymentStatus.CLOSED, "INSUFFICIENT_BALANCE"), "the payment")
+        await wait_until(refusal, (int(PaymentStatus.CLOSED), "INSUFFICIENT_BALANCE"), "the payment")
         expect(await li.status(order.order_sn), 1, "status")
         await li.grpc.cancel_order(order.order_sn)
         has, needs = yuan(cashier["balance_fen"]), yuan(order.pay_amount_fen)
