@@ -33,7 +33,9 @@ def environ_with(own: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": child_path(), "PYTHONUTF8": "1", **own}
 
 
-async def run(folder: Path, command: str, *words: str, environ: Mapping[str, str]) -> Ran:
+async def run(
+    folder: Path, command: str, *words: str, environ: Mapping[str, str], within_s: float = WITHIN_S
+) -> Ran:
     """A command until it ends by itself."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -46,7 +48,7 @@ async def run(folder: Path, command: str, *words: str, environ: Mapping[str, str
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), WITHIN_S)
+        out, err = await asyncio.wait_for(process.communicate(), within_s)
     except TimeoutError:
         process.kill()
         await process.wait()

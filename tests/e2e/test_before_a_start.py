@@ -97,6 +97,14 @@ def test_a_channel_that_is_off_is_no_fault(whole: dict[str, str], monkeypatch: p
     assert start(without, monkeypatch).exit_code == 0
 
 
+@pytest.mark.parametrize(("wallets", "said"), [("wallet", "balance: ready"), ("", "balance: off")])
+def test_the_balance_is_ready_if_there_is_a_wallet(
+    whole: dict[str, str], monkeypatch: pytest.MonkeyPatch, wallets: str, said: str
+) -> None:
+    found = check(whole | {"SHOP_ORDER_AUTH__WALLET_SERVICES": wallets}, monkeypatch)
+    assert (found.exit_code, said in found.stdout) == (0, True), found.output
+
+
 def test_an_empty_environment_is_told_all_that_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

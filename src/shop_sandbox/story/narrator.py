@@ -76,7 +76,8 @@ class Narrator:
         self._write_step(self._styled("32", "✓"), zh, en)
         for line in step.results:
             for text in self._localized(*line, separator="  ·  "):
-                self._write(self._styled("2", f"      {text}"))
+                for one in text.splitlines():  # a command's output may have several
+                    self._write(self._styled("2", f"      {one}"))
 
     def _write_step(self, mark: str, zh: str, en: str) -> None:
         first, *rest = self._localized(zh, en)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Self
 
 import httpx
@@ -21,6 +22,7 @@ from shop_sandbox.story.narrator import UnexpectedResult, expect
 from shop_sandbox.story.stage import Stage
 
 ADDRESS = {"name": "张三", "phone": "13800138000", "detail": "文三路 100 号"}
+BROWSER = {"Accept": "text/html"}
 Data = Mapping[str, Any]
 
 
@@ -56,44 +58,79 @@ class Person:
         """1 pending, 2 paid, 3 shipped, 4 completed, 5 cancelled; over gRPC."""
         return (await self.grpc.check_order_status(order_sn)).status
 
-    async def open_alipay(self, order: pb.OrderInfo | Data) -> str:
-        """Open the cashier and go to Alipay's page, as a browser does; returns the payment's number.
+    async def cashier(self, order: pb.OrderInfo | Data) -> Data:
+        """What the cashier shows, as data. Raises UnexpectedResult."""
+        answer = await self.http.get(_field(order, "pay_url"), headers={"Accept": "application/json"})
+        expect(answer.status_code, 200, "the cashier")
+        found: Data = answer.json()["data"]
+        return found
+
+    async def choose(self, order: pb.OrderInfo | Data, channel: str) -> httpx.Response:
+        """Open the cashier and choose a channel, as a browser does; returns the page that this leads to.
 
         Raises UnexpectedResult.
         """
-        pay_url = order.pay_url if isinstance(order, pb.OrderInfo) else order["pay_url"]
-        order_sn = order.order_sn if isinstance(order, pb.OrderInfo) else order["order_sn"]
-        browser = {"Accept": "text/html"}
-        page = await self.http.get(pay_url, headers=browser)
+        pay_url = _field(order, "pay_url")
+        page = await self.http.get(pay_url, headers=BROWSER)
         expect(page.status_code, 200, "the cashier")
-        chosen = await self.http.post(pay_url, data={"payment_type": "alipay"}, headers=browser)
-        expect(chosen.status_code, 303, "the redirect to Alipay")
-        alipay = await self.http.get(chosen.headers["Location"], headers=browser)
+        chosen = await self.http.post(pay_url, data={"payment_type": channel}, headers=BROWSER)
+        expect(chosen.status_code, 303, "the redirect of the cashier")
+        return await self.http.get(chosen.url.join(chosen.headers["Location"]), headers=BROWSER)
+
+    async def open_alipay(self, order: pb.OrderInfo | Data) -> str:
+        """Go from the cashier to Alipay's page; returns the payment's number. Raises UnexpectedResult."""
         # The simulator verifies our RSA2 signature, and would answer 400 if it were invalid.
-        expect(alipay.status_code, 200, "Alipay's page")
-        payment = await self.data("GET", f"/orders/{order_sn}/payment")
+        expect((await self.choose(order, "alipay")).status_code, 200, "Alipay's page")
+        return await self._payment_sn(order)
+
+    async def open_wechat(self, order: pb.OrderInfo | Data) -> tuple[str, str]:
+        """Have the cashier draw WeChat's QR code; returns the payment's number and what the code says.
+
+        Raises UnexpectedResult.
+        """
+        page = await self.choose(order, "wechat")
+        expect((page.status_code, 'class="qr"' in page.text), (200, True), "the cashier with a QR code")
+        return await self._payment_sn(order), str((await self.cashier(order))["qr_code"])
+
+    async def _payment_sn(self, order: pb.OrderInfo | Data) -> str:
+        payment = await self.data("GET", f"/orders/{_field(order, 'order_sn')}/payment")
         return str(payment["payment_sn"])
+
+
+def _field(order: pb.OrderInfo | Data, name: str) -> str:
+    return str(getattr(order, name) if isinstance(order, pb.OrderInfo) else order[name])
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Alipay, as its simulator lets us play it, and the shelves of the goods service."""
+    """Alipay and WeChat Pay, as their simulators let us play them, and the shelves of the goods service."""
 
     http: httpx.AsyncClient
 
-    async def perform(self, payment_sn: str, action: str) -> Data:
+    async def perform(self, payment_sn: str, action: str, *, at: str = "alipay") -> Data:
         """Carry out an action; returns the state and the merchant's answer to the notice."""
-        answer = await self.http.post(f"/alipay/sim/{payment_sn}/{action}")
+        answer = await self.http.post(f"/{at}/sim/{payment_sn}/{action}")
         answer.raise_for_status()
         found: Data = answer.json()
         return found
 
-    async def state(self, payment_sn: str) -> Data:
-        """Alipay's state of a payment."""
-        answer = await self.http.get(f"/alipay/sim/{payment_sn}")
+    async def state(self, payment_sn: str, *, at: str = "alipay") -> Data:
+        """The provider's state of a payment."""
+        answer = await self.http.get(f"/{at}/sim/{payment_sn}")
         answer.raise_for_status()
         found: Data = answer.json()
         return found
+
+    async def scan_and_pay(self, code: str) -> None:
+        """Scan WeChat's QR code, and pay on the page that it leads to. Raises UnexpectedResult."""
+        scanned = await self.http.get("/wechat/scan", params={"code_url": code}, headers=BROWSER)
+        expect(scanned.status_code, 303, "the scanned code")
+        pressed = await self.http.post(f"{scanned.headers['Location']}/pay", headers=BROWSER)
+        expect(pressed.status_code, 303, "the payment at WeChat")
+
+    async def publish_bill(self, channel: str, day: date) -> None:
+        """Let the provider publish the bill of a day before its time."""
+        (await self.http.post(f"/{channel}/sim/bills/{day}", json={"out": True})).raise_for_status()
 
     async def shelf(self, goods_id: int) -> Data:
         """The goods with available, reserved and sold stock."""
@@ -108,7 +145,7 @@ class Provider:
 
 
 class Cast:
-    """Two buyers, the operator and the provider; a context that closes their connections."""
+    """Two buyers, the operator and the providers; a context that closes their connections."""
 
     zhang: Person
     li: Person

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import FOUND, refuse, with_core
+from shop_order.cmd.cli.command import FOUND, pluralize, refuse, with_core
 
 if TYPE_CHECKING:
     from shop_order.cmd.wiring.core import Core
@@ -84,5 +84,6 @@ async def broken_days(core: Core) -> Sequence[BrokenDay]:
         typer.echo(f"not compared with the roots in the registry: {found.not_compared}", err=True)
     for one in found.broken:
         typer.echo(f"history: day {one.day} {one.what}")
-    typer.echo(f"{found.days} days sealed" + (f", the last {found.last_day}" if found.last_day else ""))
+    last = f", the last {found.last_day}" if found.last_day else ""
+    typer.echo(f"{pluralize(found.days, 'day')} sealed{last}")
     return found.broken

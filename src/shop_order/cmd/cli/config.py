@@ -48,7 +48,7 @@ def check_command() -> None:
 
     Exit code 0: it would. 1: it would not, and each problem is printed. 2: the settings can't be read.
     """
-    from shop_order.cmd.run.preflight import channel_problems, file_problems
+    from shop_order.cmd.run.preflight import channel_problems, file_problems, is_off
 
     with refusing():
         found = load({**os.environ, f"{ENV_PREFIX}APP__ENV": "production"}, complete=False)
@@ -59,8 +59,7 @@ def check_command() -> None:
         typer.echo(f"settings: {mask_urls(text)}")
     channels = channel_problems(settings)
     for channel, texts in channels.items():
-        section = settings.pay.channels.get(channel)
-        off = section is not None and section.is_off
+        off = is_off(settings, channel)
         for text in texts or ["off: not configured, and not offered to buyers" if off else "ready"]:
             typer.echo(f"{channel}: {text}")
     for key in found.unused:

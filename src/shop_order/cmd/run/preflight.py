@@ -54,6 +54,12 @@ def _notify_problems(settings: Settings, code: str, channel: HttpChannel) -> Ite
         yield f"{key}: {url}: must have no query, since the provider sends notices to none that has"
 
 
+def is_off(settings: Settings, code: str) -> bool:
+    """Return whether a payment channel is not configured; the balance, without a section, needs a wallet."""
+    section = settings.pay.channels.get(code)
+    return section.is_off if section else not settings.auth.wallet_services
+
+
 def why_unavailable(settings: Settings, code: str) -> str:
     """Return why a payment channel is unavailable, for the log."""
     section = settings.pay.channels.get(code)
