@@ -230,10 +230,11 @@ class WechatPay:
         return await self.query(payment_sn)  # refused, usually because it has been paid
 
     async def refund(self, payment: Payment, refund: Refund) -> RefundResult:
+        reason = shown(refund.reason, MAX_REASON)
         content = {
             "out_trade_no": payment.payment_sn,
             "out_refund_no": refund.out_refund_no,
-            "reason": shown(refund.reason, MAX_REASON),
+            **({"reason": reason} if reason else {}),  # optional, and refused when empty
             "notify_url": self.settings.notify_url,
             "amount": {
                 "refund": refund.amount_fen,
