@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,13 @@ async def test_a_refund_names_its_number_and_both_amounts(world: WechatWorld) ->
             "amount": {"refund": 1, "total": 1999, "currency": "CNY"},
         },
     )
+
+
+@pytest.mark.parametrize("reason", ["", "\U0001f600"])
+async def test_a_refund_without_a_reason_sends_none(world: WechatWorld, reason: str) -> None:
+    world.answers = {"/refunds": (200, a_result())}
+    await world.channel.refund(PAYMENT, replace(REFUND, reason=reason))
+    assert "reason" not in world.asked[0][2]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A process of the Shop that kills itself with SIGKILL at the point that a file names.
 
-`python -m tests.faults.mortal shop_order.cmd.main serve`. The file DIES_AT holds "before|in|after PLACE WHAT",
-for example "after commit refund.sent"; whoever gets there first takes the file away, and dies.
+`python -m tests.faults.mortal shop_order.cmd.main serve`. The file DIES_AT holds
+"before|in|after PLACE WHAT", for example "after commit refund.sent"; whoever gets there first takes it away,
+and dies.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.faults.deaths import Mortals, play
 from tests.faults.points import CASES, Case, name_of
 from tests.faults.processes import SANDBOX, SERVICE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 SETTINGS = {"ORDER__LEASE_S": "2", "ORDER__SCAN_INTERVAL_S": "0.2"}
 
 
