@@ -10,7 +10,7 @@ from shop_order.cmd.wiring.cache import SharedCache
 from shop_order.cmd.wiring.from_settings import order_rules, pricing, refund_rules
 from shop_order.cmd.wiring.gateways import Neighbours, connect_channels
 from shop_order.cmd.wiring.ids import IdAllocator
-from shop_order.cmd.wiring.roots import root_keys, witness
+from shop_order.cmd.wiring.roots import daily_roots
 from shop_order.cmd.wiring.tracing import trace_port, tracing
 from shop_order.configs import Loaded, Settings, key_bytes
 from shop_order.gateway.events import MessageEventPublisher
@@ -38,9 +38,8 @@ from shop_order.service.reservation import ReservationService
 from shop_order.service.settle import Settlement
 from shop_order.service.shipping import Shipping
 from shop_order.service.upkeep.archive import ArchiveService
-from shop_order.service.upkeep.audit import AuditService, RootAudit
+from shop_order.service.upkeep.audit import AuditService
 from shop_order.service.upkeep.auto_approve import AutoApproval
-from shop_order.service.upkeep.daily_root import DailyRoot
 from shop_order.service.upkeep.doctor import Doctor
 from shop_order.service.upkeep.orderlog import OrderLogService
 from shop_order.service.upkeep.reconcile import JOB as RECONCILE
@@ -281,13 +280,7 @@ class Core:
             observe=self.metrics.batch("relay"),
         )
         self.audit = AuditService(store.audit, clock)
-        keys = root_keys(settings)
-        roots, database_ms = store.roots, store.leases.now_ms
-        self.daily_root = DailyRoot(
-            roots=roots, keys=keys, real_clock=real_ms, database_ms=database_ms, alert=self.alert
-        )
-        registry = witness(settings, self.registry)
-        self.root_audit = RootAudit(roots=roots, keys=keys, real_clock=real_ms, witness=registry)
+        self.daily_root, self.root_audit = daily_roots(settings, store, self.registry, real_ms, self.alert)
         self.archive = ArchiveService(
             archive=store.archive,
             on_unreadable=self.unreadable.report,

@@ -8,9 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shop_order.configs import ConfigError, Settings
-from shop_order.domain.ports import WitnessUnavailable
+from shop_order.domain.ports import Clock, WitnessUnavailable
 from shop_order.pkg.ed25519 import Ed25519Keys
 from shop_order.pkg.registry import Registry, RegistryLock, RegistryUnavailable
+from shop_order.repository.dao.store import Store
+from shop_order.service.alerts import Alert
+from shop_order.service.upkeep.audit import RootAudit
+from shop_order.service.upkeep.daily_root import DailyRoot
 
 ROOTS = "order-service-roots/"  # outside the settings, which each start and change reads completely
 
@@ -69,3 +73,14 @@ def root_keys(settings: Settings) -> Ed25519Keys:
         return Ed25519Keys(file.read_bytes())
     except (ValueError, OSError) as bad:
         raise ConfigError(f"AUDIT__ROOT_KEY_FILE: {file}: {bad}") from bad
+
+
+def daily_roots(
+    settings: Settings, store: Store, registry: Registry, real_ms: Clock, alert: Alert
+) -> tuple[DailyRoot, RootAudit]:
+    """What makes the daily roots, and what verifies them."""
+    roots, keys = store.roots, root_keys(settings)
+    daily = DailyRoot(
+        roots=roots, keys=keys, real_clock=real_ms, database_ms=store.leases.now_ms, alert=alert
+    )
+    return daily, RootAudit(roots=roots, keys=keys, real_clock=real_ms, witness=witness(settings, registry))
