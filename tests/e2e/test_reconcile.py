@@ -167,7 +167,10 @@ async def test_days_that_can_not_be_exported_are_one_line(
         (("--channel", "alipay", "--date", "2026-02-30"), "--date 2026-02-30"),
         (("--channel", "alipay", "--date", "2199-01-01"), "date must not be after today"),
         (("--channel", "paypal", "--date", "2026-11-21"), "--channel paypal"),
-        (("--channel", "balance", "--date", "2026-11-21"), "--channel balance: must be one of alipay, wechat"),
+        (
+            ("--channel", "balance", "--date", "2026-11-21"),
+            "--channel balance: must be one of alipay, wechat",
+        ),
     ],
 )
 async def test_what_can_not_be_done_is_one_line(shop: BilledShop, words: tuple[str, ...], why: str) -> None:

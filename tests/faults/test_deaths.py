@@ -26,7 +26,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
         running.end()
 
 
-@pytest.mark.long
+@pytest.mark.long(one_of=20)
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 async def test_money_survives_a_death_at_each_step(town: Mortals, case: Case) -> None:
     await play(town, *case)

@@ -60,8 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     needed = _needing_engines(config, items)
     for item in needed:
-        for engine in sorted(_engines(run, item)):
-            run.tests[engine].add(_short(run, item.nodeid))
+        if not item.get_closest_marker("long"):  # of those, a run may take a sample
+            for engine in sorted(_engines(run, item)):
+                run.tests[engine].add(_short(run, item.nodeid))
     if config.getoption("write_engine_tests"):
         _write(run.tests)
         config.hook.pytest_deselected(items=[*items])

@@ -32,7 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", f"long: a matrix of which `make test` takes one in {ONE_OF}; `make test-long` has them all"
+        "markers",
+        f"long(one_of={ONE_OF}): a matrix of which `make test` takes one in so many, `make test-long` all",
     )
 
     # A worker of pytest-xdist gets the options of the main process, but names its files.
@@ -59,14 +60,16 @@ def _keep(config: pytest.Config, items: list[pytest.Item], kept: set[pytest.Item
 
 
 def _drawn(long: list[pytest.Item], seed: str) -> set[pytest.Item]:
-    """One in ten of each file, at least one; which ones follows from the seed and their names."""
+    """One in `one_of` of each file, at least one; which ones follows from the seed and their names."""
     of_file: dict[Path, list[pytest.Item]] = defaultdict(list)
     for item in long:
         of_file[item.path].append(item)
     drawn: set[pytest.Item] = set()
     for tests in of_file.values():
         tests.sort(key=lambda item: sha256(f"{seed} {item.nodeid}".encode()).digest())
-        drawn |= {*tests[: -(-len(tests) // ONE_OF)]}
+        marker = tests[0].get_closest_marker("long")
+        one_of = marker.kwargs.get("one_of", ONE_OF) if marker else ONE_OF
+        drawn |= {*tests[: -(-len(tests) // one_of)]}
     return drawn
 
 

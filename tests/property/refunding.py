@@ -232,7 +232,7 @@ class Refunding(Paying, Running):
         if amounts is None:
             return NotRefundable
         fen, with_freight_fen = amounts
-        if fen >= SECOND_APPROVAL_FEN:
+        if fen + sum(r.fen for r in order.decided()) >= SECOND_APPROVAL_FEN:
             grows = fen > refund.fen
             if refund.approvals and refund.approver == admin.user_id and not grows:
                 return SecondApprovalNeeded
@@ -263,7 +263,8 @@ class Refunding(Paying, Running):
         for refund in sorted(waiting, key=lambda one: (one.created_ms, one.sn)):
             order = self.model.orders[refund.order_sn]
             amounts = self.model.approved_fen(order, refund, 0)
-            if refund.approvals or amounts is None or amounts[0] >= SECOND_APPROVAL_FEN:
+            decided_fen = sum(r.fen for r in order.decided())
+            if refund.approvals or amounts is None or amounts[0] + decided_fen >= SECOND_APPROVAL_FEN:
                 continue
             refund.fen, refund.freight_fen = amounts
             refund.state, refund.approvals = "approved", 1
@@ -284,7 +285,7 @@ class Refunding(Paying, Running):
             return RefundNotFound
         if refund.state == "withdrawn":
             return None
-        if refund.state not in ("requested", "awaiting_return") or refund.parcel:
+        if refund.state not in ("requested", "awaiting_return") or refund.parcel or refund.by != "BUYER":
             return IllegalTransition
         refund.state = "withdrawn"
         order.events += 1

@@ -9,7 +9,13 @@ from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.after_sales import RefundRules, RefundWish
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import CLOSED, Refund
-from shop_order.domain.errors import ChannelUnavailable, DependencyDown, InvalidArgument, RefundNotFound
+from shop_order.domain.errors import (
+    ChannelUnavailable,
+    DependencyDown,
+    IllegalTransition,
+    InvalidArgument,
+    RefundNotFound,
+)
 from shop_order.domain.ports import (
     Clock,
     Key,
@@ -195,11 +201,16 @@ class RefundService:
     async def settle(self, actor: Actor, refund_sn: str, reason: str) -> Refund:
         """Record that the buyer was paid by hand after the refund failed. Idempotent. Raises InvalidArgument.
 
-        If the provider says that it has paid meanwhile, that is recorded instead.
+        If the provider says that it has paid meanwhile, that is recorded instead. While it may still pay,
+        IllegalTransition.
         """
         refund = await self.get(actor, refund_sn)
-        if refund.state is RefundState.FAILED and await self._ask(refund) is RefundResult.SUCCEEDED:
-            return await self._paid_meanwhile(actor, refund_sn)
+        if refund.state is RefundState.FAILED:
+            result = await self._ask(refund)
+            if result is RefundResult.SUCCEEDED:
+                return await self._paid_meanwhile(actor, refund_sn)
+            if result is RefundResult.PROCESSING:
+                raise IllegalTransition(result.name, RefundState.SETTLED.name)
         return await self._change(
             actor,
             refund_sn,

@@ -31,6 +31,7 @@ from shop_order.service.shipping import Shipping
 BATCH = 32  # concurrently, so that a slow provider does not delay the others
 STUCK_MS = 600_000  # after an attempt expired: alert if its provider still does not answer
 QUERY_BACKOFF_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
+BANK_TRIES = 4 + 3 * 48  # three days of half hours: banks take that long
 FAILURES = {
     RefundResult.FAILED: REFUSED,
     RefundResult.CLOSED: CLOSED,
@@ -144,12 +145,13 @@ class Settlement:
         await self.payments.postpone_refund(number, self.clock() + backoff(REFUND_BACKOFF_MS, tries))
         if isinstance(refund, UnreadableRow):
             raise refund
-        known = await self._refund(refund, tries)
-        if not known and tries >= len(REFUND_BACKOFF_MS) - 1:  # after minutes; then every half hour
+        left = await self._refund(refund, tries)
+        patience = BANK_TRIES if left is RefundResult.PROCESSING else len(REFUND_BACKOFF_MS) - 1
+        if left and tries >= patience:  # then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
-    async def _refund(self, refund: Refund, tries: int) -> bool:
-        """Send a refund if it is approved; return whether nothing is left to do for it.
+    async def _refund(self, refund: Refund, tries: int) -> RefundResult | None:
+        """Send a refund if it is approved; return the provider's answer, None if nothing is left to do.
 
         One that failed is only asked about, since a bill says that it did not; after the last of `tries` no
         more.
@@ -166,16 +168,16 @@ class Settlement:
         _, (payment, refund) = await self.orders.change(refund.order_sn, sent)
         asks_only = refund.state is RefundState.FAILED
         if refund.state not in DUE_REFUND and not asks_only:
-            return True
+            return None
         try:
             result = await self._send(payment, refund)
         except ChannelUnavailable:
-            return False  # not configured now: retried later
+            return RefundResult.UNKNOWN  # not configured now: retried later
         if result is RefundResult.SUCCEEDED:
             await self.orders.change(refund.order_sn, succeeded)
         elif asks_only and (tries >= len(REFUND_BACKOFF_MS) - 1 or result in FAILURES):
             await self.payments.stop_refund(sn)
-            return True
+            return None
         elif failure := FAILURES.get(result):
             self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn, failure=failure)
             asked = refund.out_refund_no
@@ -185,7 +187,7 @@ class Settlement:
             )
         elif tries > 0:
             await self._request_again(payment, REFUND_SENT, refund.out_refund_no)
-        return result is RefundResult.SUCCEEDED or result in FAILURES
+        return None if result is RefundResult.SUCCEEDED or result in FAILURES else result
 
     async def _send(self, payment: Payment, refund: Refund) -> RefundResult:
         channel = self.channels.get(payment.payment_type)

@@ -166,7 +166,9 @@ async def test_a_text_over_rest(scene: Scene, model: type[BaseModel], path: str)
     names = become(scene, admin=model is requests.ShipBody)
     where, fields = REST[model]
     for text in HIDDEN:
-        answer = await scene.rest("POST", where.replace("<sn>", names["<sn>"]), with_text(fields, path, text, names))
+        answer = await scene.rest(
+            "POST", where.replace("<sn>", names["<sn>"]), with_text(fields, path, text, names)
+        )
         must_be(answer, INVALID)
         must_not_leak(answer)
         assert answer.details["field"] == path

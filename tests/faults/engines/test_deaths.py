@@ -80,7 +80,7 @@ def town(
         running.end()
 
 
-@pytest.mark.long
+@pytest.mark.long(one_of=40)  # each takes a minute or two
 @pytest.mark.parametrize("case", SHARED, ids=name_of)
 async def test_money_survives_a_death_at_each_step(town: Town, case: Case) -> None:
     await play(town, *case)

@@ -154,6 +154,22 @@ def test_nothing_is_sent_back_before_it_was_shipped() -> None:
         ask(paid((1, 1)), type="return")
 
 
+def test_many_small_refunds_need_two_admins_as_one_large_refund_does() -> None:
+    order, rules = shipped((1, 1)), RefundRules(WEEK_MS, second_approval_fen=1000)
+    first, second = ask(order, fen=999), ask(order, fen=999)
+    assert after_sales.approve(order, first.refund_sn, ADMIN, NOW_MS, rules).state is RefundState.APPROVED
+    waiting = after_sales.approve(order, second.refund_sn, ADMIN, NOW_MS, rules)
+    assert (waiting.state, waiting.approvals) == (RefundState.REQUESTED, 1)
+
+
+def test_a_buyer_can_not_withdraw_what_an_admin_requested() -> None:
+    order, rules = paid((1, 1)), RefundRules(WEEK_MS, second_approval_fen=1)
+    opened = after_sales.cancel_paid(order, next(NUMBERS), "缺货", ADMIN, NOW_MS, rules)
+    assert opened is not None
+    with pytest.raises(IllegalTransition):
+        after_sales.withdraw(order, opened.refund_sn, BUYER, NOW_MS)
+
+
 def test_two_admins_approve_a_large_refund() -> None:
     order, rules = shipped((1, 1)), RefundRules(WEEK_MS, second_approval_fen=1999)
     sn = ask(order).refund_sn

@@ -262,6 +262,26 @@ async def test_a_refund_that_the_provider_paid_meanwhile_is_not_paid_twice(world
         assert (await step(ADMIN, refund.refund_sn)).state is RefundState.SUCCEEDED
 
 
+async def test_what_the_provider_still_works_on_is_not_settled_by_hand(world: World) -> None:
+    refund = await failed(world, "abnormal")
+    world.provider.ledger[refund.payment_sn].ended[refund.out_refund_no] = RefundResult.PROCESSING
+    with pytest.raises(IllegalTransition):
+        await world.refunds.settle(ADMIN, refund.refund_sn, "银行转账")
+
+
+async def test_a_bank_has_days_before_an_operator_is_told(world: World) -> None:
+    order = await paid(world)
+    refund = await ask(world, order)
+    world.provider.ledger[refund.payment_sn].ended[refund.out_refund_no] = RefundResult.PROCESSING
+    await world.refunds.approve(ADMIN, refund.refund_sn)
+    for half_hours in range(4 * 48):
+        world.real_ms += 1_800_000
+        await world.settlement.refund_due()
+        if half_hours == 2 * 48:
+            assert not world.alerts
+    assert {name for name, _ in world.alerts} == {"refund_stuck"}
+
+
 @pytest.mark.parametrize(("mode", "error"), [("abnormal", RefundAbnormal), ("too_late", RefundTooLate)])
 async def test_what_cannot_be_paid_is_settled_by_hand(
     world: World, mode: Any, error: type[Exception]

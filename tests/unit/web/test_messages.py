@@ -144,7 +144,11 @@ def test_no_text_is_left_without_its_error(language: Language) -> None:
     assert texts()[language].errors.keys() == codes | cases
     assert texts()[language].problems.keys() == set(get_args(Problem))
     assert texts()[language].details["dependency"].keys() == set(get_args(Dependency))
-    states = {status.name for status in (*OrderStatus, *RefundState)} | {"PARCEL_SENT"}
+    states = {status.name for status in (*OrderStatus, *RefundState)} | {
+        "PARCEL_SENT",
+        "ADMINS_REFUND",
+        "PROCESSING",
+    }
     assert texts()[language].details["state"].keys() == states
 
 

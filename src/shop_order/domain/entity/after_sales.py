@@ -33,9 +33,13 @@ class RefundRules:
     auto_approve_ms: int = 0
     second_approval_fen: int = 0
 
-    def need_two(self, amount_fen: int) -> bool:
-        """Whether a refund of this amount needs the approval of two admins."""
-        return 0 < self.second_approval_fen <= amount_fen
+    def need_two(self, order: Order, amount_fen: int) -> bool:
+        """Whether a refund of this amount needs the approval of two admins.
+
+        What was approved before counts too: else many small refunds would need one only.
+        """
+        decided_fen = sum(refund.amount_fen for refund in order.money.own_refunds() if refund.is_decided)
+        return 0 < self.second_approval_fen <= decided_fen + amount_fen
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def approve(
     amount_fen, freight_fen = amounts.approved_amount(order, refund, freight_fen)
     terms = {"amount_fen": amount_fen, "freight_fen": freight_fen, "decision": reason}
     approvals = refund.approvals + 1
-    if rules.need_two(amount_fen):
+    if rules.need_two(order, amount_fen):
         if refund.approvals and refund.approver == actor.user_id and amount_fen <= refund.amount_fen:
             raise SecondApprovalNeeded
         # Nobody else has approved a larger amount than the first admin did.
@@ -139,7 +143,7 @@ def approve_by_itself(order: Order, refund_sn: str, now_ms: int, rules: RefundRu
     in_time = not rules.auto_approve_ms or now_ms < refund.created_ms + rules.auto_approve_ms
     if refund.state is not RefundState.REQUESTED or refund.approvals or in_time:
         return None
-    if rules.need_two(amounts.approved_amount(order, refund, 0)[0]):
+    if rules.need_two(order, amounts.approved_amount(order, refund, 0)[0]):
         return None
     return approve(order, refund_sn, SYSTEM, now_ms, rules)
 
@@ -172,6 +176,8 @@ def withdraw(order: Order, refund_sn: str, actor: Actor, now_ms: int) -> Refund:
     refund = find(order, refund_sn)
     if refund.state is RefundState.WITHDRAWN:
         return refund
+    if refund.requested_by != "BUYER":
+        raise IllegalTransition("ADMINS_REFUND", RefundState.WITHDRAWN.name)
     if refund.parcel_no:
         raise IllegalTransition("PARCEL_SENT", RefundState.WITHDRAWN.name)
     withdrawn = order.money.move(refund_sn, RefundState.WITHDRAWN, finished_ms=now_ms)

@@ -45,7 +45,8 @@ class Balance:
         return RefundResult.PROCESSING
 
     async def query_refund(self, refund: Refund) -> RefundResult:
-        return RefundResult.PROCESSING
+        """Unknown until the wallet's message is here."""
+        return RefundResult.UNKNOWN
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         """Always raises SignatureInvalid: the wallet sends events, no notices."""
