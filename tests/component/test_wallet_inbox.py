@@ -190,6 +190,8 @@ async def test_a_refused_refund_may_succeed_later(shop: Shop) -> None:
     assert alerts(shop, "refund_failed") == 1
     assert await deliver(shop, answer("wallet.refunded", payment_sn, refund_sn=refund_sn)) == ["e-1"]
     assert (await refund_of(shop, order_sn)).state is RefundState.SUCCEEDED
+    again = answer("wallet.refunded", payment_sn, id="again", refund_sn=refund_sn)
+    assert await deliver(shop, again, again) == ["again"] * 2
 
 
 async def test_a_refund_settled_by_hand_is_not_made_twice_in_silence(shop: Shop) -> None:

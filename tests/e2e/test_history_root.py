@@ -19,7 +19,8 @@ TWO_DAYS_MS = 49 * 3_600_000
 CUT_OFF = """
 DROP TRIGGER order_event_no_delete;
 DELETE FROM order_event WHERE version > 1;
-UPDATE order_info SET version = 1, status = 1;
+UPDATE order_info SET version = 1, status = 1, cancel_code = '', cancel_reason = '', due_ms = expire_ms,
+    updated_at = created_at;
 CREATE TRIGGER order_event_no_delete BEFORE DELETE ON order_event
 BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 """

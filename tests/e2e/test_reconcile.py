@@ -169,7 +169,7 @@ async def test_days_that_can_not_be_exported_are_one_line(
         (("--channel", "paypal", "--date", "2026-11-21"), "--channel paypal"),
         (
             ("--channel", "balance", "--date", "2026-11-21"),
-            "--channel balance: must be one of alipay, wechat",
+            "--channel balance: it is not configured, or provides no bills",
         ),
     ],
 )

@@ -119,7 +119,7 @@ FAULTS = (
     fault(
         "settled by hand what the provider paid",
         REFUNDS,
-        never("RefundService.settle", "await self._ask(refund) is RefundResult.SUCCEEDED"),
+        never("RefundService.settle", "result is RefundResult.SUCCEEDED"),
     ),
     fault(
         "a share rounded up twice",

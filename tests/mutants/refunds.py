@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.faults import AFTER_SALES, STORIES, fault
+from tests.mutants.faults import AFTER_SALES, fault
 from tests.mutants.planting import never, skip, swap
 
 REFUND_FAULTS = (
@@ -60,7 +60,7 @@ REFUND_FAULTS = (
     ),
     fault(
         "a refund that the wallet confirms twice is refused",
-        STORIES,
+        "component/test_wallet_inbox",
         never("service:_succeed", "refund.state is RefundState.SUCCEEDED"),
     ),
     fault(

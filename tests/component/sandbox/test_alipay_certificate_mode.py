@@ -17,6 +17,7 @@ from shop_order.domain.errors import SignatureInvalid
 from shop_order.domain.ports import OpenRequest, RefundResult, Trade, TradeState
 from shop_order.gateway.payment.alipay import Alipay, AlipaySettings
 from shop_order.gateway.payment.alipay.keys import CertificateFiles
+from shop_order.gateway.payment.http import HttpAnswer
 from shop_sandbox.alipay import signing
 from shop_sandbox.alipay.certificates import number_of
 from shop_sandbox.alipay.keys import APP_ID, SELLER_ID, Keys, ensure_keys
@@ -113,7 +114,7 @@ async def test_a_stranger_under_the_same_root_is_not_believed(
     await opened(shop)
     answered = []
 
-    async def signed_by_merchant(fields: dict[str, str]) -> tuple[bytes, str]:
+    async def signed_by_merchant(fields: dict[str, str]) -> HttpAnswer:
         method = fields["method"].replace(".", "_")
         keys = ensure_keys(sandbox.settings.keys_dir)
         answered.append(method)
@@ -122,7 +123,8 @@ async def test_a_stranger_under_the_same_root_is_not_believed(
         text = json.dumps(node | paid)
         sign = signing.sign(merchant.private, text)
         number = number_of(keys.certificates.merchant)
-        return f'{{"{method}_response":{text},"alipay_cert_sn":"{number}","sign":"{sign}"}}'.encode(), "utf-8"
+        body = f'{{"{method}_response":{text},"alipay_cert_sn":"{number}","sign":"{sign}"}}'
+        return HttpAnswer(200, httpx.Headers({"content-type": "text/html;charset=utf-8"}), body.encode())
 
     monkeypatch.setattr(shop._gateway, "_post", signed_by_merchant)
     assert await shop.query(PAYMENT_SN) == Trade(TradeState.UNKNOWN)

@@ -20,7 +20,7 @@ from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, Ref
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.repository.dao import rows
-from shop_order.repository.dao.columns import Columns
+from shop_order.repository.dao.engine.columns import Columns
 from shop_order.repository.schema import SQLITE_SCRIPT
 
 MANY = {"items", "money", "new_events"}  # have tables of their own

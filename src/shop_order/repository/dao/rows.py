@@ -24,8 +24,8 @@ from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, Ref
 from shop_order.domain.valueobject.item import OrderItem
 from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.pkg.tracing import Origin
-from shop_order.repository.dao.columns import Column, Columns
 from shop_order.repository.dao.engine.base import Row
+from shop_order.repository.dao.engine.columns import Column, Columns
 
 T = TypeVar("T")
 

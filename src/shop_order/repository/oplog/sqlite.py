@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from shop_order.domain.order_log import Backfill, Figures, LogEntry, LogUpdate, OrderSummary, new_backfill_id
-from shop_order.repository.dao.columns import Column, Columns
 from shop_order.repository.dao.engine.base import Session, StoreOptions, insert, marks
+from shop_order.repository.dao.engine.columns import Column, Columns
 from shop_order.repository.dao.engine.sqlite import SqliteExecutor
 from shop_order.repository.oplog import NAME
 
