@@ -22,6 +22,7 @@ KINDS = (("order", "orders", "id"), ("items", "items", "id"), ("payments", "paym
          ("refunds", "refunds", "refund_sn"))  # fmt: skip
 # Another value where a plain one could not be stored, or would not be read.
 OTHERS: dict[str, list[object]] = {
+    "salt": ["0" * 32],
     "pay_type": ["alipay", "wechat", ""],
     "payment_type": [1, 2],
     "status": [1, 2, 3, 4, 5],
