@@ -16,6 +16,7 @@ from tests.billed import BilledShop
 from tests.e2e.started import Started, run
 
 LINES = 40_000
+TOO_MANY = 10 * LINES  # to be compared before the process is killed, however slow the machine
 PROGRESS = re.compile(
     r"^(reading the bill|comparing the bill .*|searching .*): \d+( of \d+)? lines, \d+ a second$"
 )
@@ -27,7 +28,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[BilledShop]:
         yield running
 
 
-async def large_bill(shop: BilledShop) -> Path:
+async def large_bill(shop: BilledShop, count: int = LINES) -> Path:
     """The day's bill with its one payment, and as many payments of nobody."""
     packed = (await shop.provider.get(f"/alipay/sim/bills/{shop.day}")).content
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -35,14 +36,14 @@ async def large_bill(shop: BilledShop) -> Path:
         lines = archive.read(name).decode("gbk").split("\r\n")
     (at,) = (n for n, line in enumerate(lines) if line[:1].isdigit())
     (payment_sn,) = re.findall(r"\bP\d{27}", lines[at])
-    lines[at:at] = [lines[at].replace(payment_sn, f"P{n:027d}") for n in range(LINES)]
+    lines[at:at] = [lines[at].replace(payment_sn, f"P{n:027d}") for n in range(count)]
     text = "\r\n".join(lines)
 
     def total(match: re.Match[str]) -> str:
-        fen = int(match[1].replace(".", "")) * (LINES + 1)
-        return f"交易合计：{LINES + 1}笔，商家实收共{fen // 100}.{fen % 100:02d}元"
+        fen = int(match[1].replace(".", "")) * (count + 1)
+        return f"交易合计：{count + 1}笔，商家实收共{fen // 100}.{fen % 100:02d}元"
 
-    path = shop.folder / "bill.csv"
+    path = shop.folder / f"bill-{count}.csv"
     path.write_bytes(re.sub(r"交易合计：1笔，商家实收共([0-9.]+)元", total, text).encode("gbk"))
     return path
 
@@ -56,18 +57,20 @@ def results(shop: BilledShop) -> int:
 
 async def test_a_killed_reconciliation_leaves_nothing_and_starts_again(shop: BilledShop) -> None:
     await shop.paid()
-    bill, temporary = await large_bill(shop), shop.folder / "temporary"
+    temporary = shop.folder / "temporary"
     temporary.mkdir()
     environ = shop.environ | {"TMPDIR": str(temporary), "SQLITE_TMPDIR": str(temporary)}
-    words = ("reconcile", "--channel", "alipay", "--date", str(shop.day), "--file", str(bill))
-    async with Started(shop.folder, "shop-order", *words, environ=environ) as running:
+    words = ("reconcile", "--channel", "alipay", "--date", str(shop.day), "--file")
+    too_many = str(await large_bill(shop, TOO_MANY))
+    async with Started(shop.folder, "shop-order", *words, too_many, environ=environ) as running:
         await running.says(" lines, ")
         running.process.kill()
         await running.process.wait()
     assert results(shop) == 0
     assert list(temporary.iterdir()) == [], "what was read is gone with the process"
 
-    ran = await run(shop.folder, "shop-order", *words, environ=environ)
+    bill = str(await large_bill(shop))
+    ran = await run(shop.folder, "shop-order", *words, bill, environ=environ)
     assert (ran.code, results(shop)) == (1, 1), ran.err
     assert f"\n{LINES} differences\n" in ran.out
     told = ran.err.splitlines()

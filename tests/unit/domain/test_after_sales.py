@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +17,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import IllegalTransition, OrderServiceError, RefundOpen
 from shop_order.domain.refund_errors import NotRefundable, RefundAbnormal, RefundTooLate, SecondApprovalNeeded
 from shop_order.domain.status import OrderStatus, PaymentState, RefundState, RefundStatus, RefundType
-from shop_order.domain.valueobject.item import Goods, Line, Pricing
+from shop_order.domain.valueobject.item import Amounts, Goods, Line, Pricing
 from shop_order.domain.valueobject.parties import Actor, Role
 from tests.unit.domain.orders import ADMIN, BUYER, NOW_MS, WEEK_MS, attempt, money, order_in, place
 
@@ -25,9 +26,24 @@ RULES = RefundRules(WEEK_MS)
 NUMBERS: Iterator[str] = (f"R{n:027d}" for n in range(1, 10**6))
 
 
-def paid(*lines: tuple[int, int], freight_fen: int = 0, prices_fen: tuple[int, ...] = (1999, 5)) -> Order:
+@dataclass(frozen=True, slots=True)
+class Discounted(Pricing):
+    """Pricing with a discount: only then do shares of pieces have remainders."""
+
+    discount_fen: int = 0
+
+    def amounts(self, total_fen: int, province: str) -> Amounts:
+        return Amounts(total_fen, min(self.discount_fen, total_fen), self.freight_fen)
+
+
+def paid(
+    *lines: tuple[int, int],
+    freight_fen: int = 0,
+    prices_fen: tuple[int, ...] = (1999, 5),
+    discount_fen: int = 0,
+) -> Order:
     goods = {n: Goods(n, f"g{n}", "", fen, True) for n, fen in enumerate(prices_fen, 1)}
-    order = place(*lines, goods=goods, pricing=Pricing(freight_fen))
+    order = place(*lines, goods=goods, pricing=Discounted(freight_fen, discount_fen=discount_fen))
     payment = attempt(order)
     order.open_attempt(payment, BUYER, NOW_MS)
     money(order, payment)
@@ -147,6 +163,15 @@ def test_a_return_waits_for_the_goods() -> None:
         after_sales.withdraw(order, refund.refund_sn, BUYER, NOW_MS)
     assert after_sales.receive_goods(order, refund.refund_sn, ADMIN, NOW_MS).restocks
     assert not pay_back(order, refund).restocks, "once"
+
+
+def test_shares_of_a_discounted_line_sum_to_what_it_cost() -> None:
+    order = paid((1, 3), prices_fen=(100,), discount_fen=100)
+    order.ship("顺丰", "SF1", ADMIN, NOW_MS, auto_confirm_ms=WEEK_MS)
+    first, second = ask(order, (1, 1)), ask(order, (1, 1))
+    assert (first.amount_fen, second.amount_fen) == (66, 67)
+    after_sales.withdraw(order, first.refund_sn, BUYER, NOW_MS)
+    assert [ask(order, (1, 1)).amount_fen for _ in "ab"] == [66, 67], "the last part takes the remainder"
 
 
 def test_nothing_is_sent_back_before_it_was_shipped() -> None:
@@ -269,14 +294,20 @@ steps = st.lists(
     prices=st.lists(st.integers(0, 300), min_size=2, max_size=4),
     nums=st.lists(st.integers(1, 4), min_size=4, max_size=4),
     freight_fen=st.sampled_from([0, 7, 800]),
+    discount_fen=st.integers(0, 500),
     ships=st.booleans(),
     steps=steps,
 )
 def test_nothing_exceeds_what_was_paid(
-    prices: list[int], nums: list[int], freight_fen: int, ships: bool, steps: list[tuple[str, int, int, int]]
+    prices: list[int],
+    nums: list[int],
+    freight_fen: int,
+    discount_fen: int,
+    ships: bool,
+    steps: list[tuple[str, int, int, int]],
 ) -> None:
     lines = [(n, nums[n - 1]) for n in range(1, len(prices) + 1)]
-    order = paid(*lines, freight_fen=freight_fen, prices_fen=tuple(prices))
+    order = paid(*lines, freight_fen=freight_fen, prices_fen=tuple(prices), discount_fen=discount_fen)
     if ships:
         order.ship("顺丰", "SF1", ADMIN, NOW_MS, auto_confirm_ms=WEEK_MS)
     for what, at, pieces, fen in steps:
