@@ -54,7 +54,7 @@ async def ledger(shop: Shop) -> list[tuple[str, int, str]]:
 def answer(kind: str, payment_sn: str, *, id: str = "e-1", **data: Any) -> bytes:
     """An event as the wallet sends it."""
     told = {"payment_sn": payment_sn, "user_id": 7, "amount_fen": GOODS_FEN} | data
-    event = {"specversion": "1.0", "id": id, "source": "/user-service", "type": kind, "data": told}
+    event = {"specversion": "1.0", "id": id, "source": "wallet", "type": kind, "data": told}
     return json.dumps(event).encode()
 
 

@@ -72,10 +72,10 @@ class InboxCarrier:
 
 
 class BrokerCarrier:
-    """Publishes to the broker's topic `wallet-events`."""
+    """Publishes to the broker's topic `wallet-events`, signed with what `key` returns."""
 
-    def __init__(self, url: str) -> None:
-        self._answers = WalletAnswers(url)
+    def __init__(self, url: str, key: Callable[[], bytes]) -> None:
+        self._answers = WalletAnswers(url, key)
 
     async def open(self) -> None:
         await self._answers.open()

@@ -81,7 +81,9 @@ class Sandbox:
         self.wallet_link = OrderLink(settings.order, own)
         self.answers = AnswerSender(
             self.users_db,
-            BrokerCarrier(settings.message) if settings.message else InboxCarrier(self.wallet_link),
+            BrokerCarrier(settings.message, settings.wallet_key)
+            if settings.message
+            else InboxCarrier(self.wallet_link),
             clock_ms,
             interval_s=settings.check_interval_s,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "SHOP_SANDBOX_"
-PATHS = ("data_dir", "keys_dir", "token_file", "wallet_token_file", "ca_file")
+PATHS = ("data_dir", "keys_dir", "token_file", "wallet_token_file", "wallet_key_file", "ca_file")
 
 
 class SettingsError(ValueError):
@@ -25,6 +25,7 @@ class SandboxSettings:
     keys_dir: Path = Path("data/dev")
     token_file: Path | None = None  # of the inventory; default {data_dir}/order.token
     wallet_token_file: Path | None = None  # default {data_dir}/wallet.token
+    wallet_key_file: Path | None = None  # signs answers on the broker; default {keys_dir}/wallet.key
     seed_goods: int = 0  # goods in addition to the demo catalogue, for benchmarks
     seed_stock: int = 1_000_000
     notice_scale: float = 1 / 60  # the provider's 4 minutes are 4 seconds here
@@ -53,8 +54,10 @@ class SandboxSettings:
                 raise SettingsError(f"{PREFIX}{name.upper()} must be from {lowest} to {highest}")
         if self.trace.partition(":")[0] not in ("none", "otlp", "otlps"):
             raise SettingsError(f"{PREFIX}TRACE must be none:, or otlp://host:port")
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise SettingsError(f"{PREFIX}CA_FILE: file not found: {self.ca_file}")
+        for name in ("ca_file", "wallet_key_file"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise SettingsError(f"{PREFIX}{name.upper()}: file not found: {path}")
 
     @property
     def order_token_file(self) -> Path:
@@ -65,6 +68,10 @@ class SandboxSettings:
     def order_wallet_token_file(self) -> Path:
         """The file with the wallet's token for the order service."""
         return self.wallet_token_file or self.data_dir / "wallet.token"
+
+    def wallet_key(self) -> bytes:
+        """The key that signs the wallet's answers on the broker, read anew. Raises OSError."""
+        return (self.wallet_key_file or self.keys_dir / "wallet.key").read_bytes().strip()
 
 
 def from_environment(environment: Mapping[str, str]) -> SandboxSettings:

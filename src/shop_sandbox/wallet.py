@@ -20,6 +20,7 @@ MAX_BATCH = 500
 MAX_FEN = 10**12
 MAX_NUMBER = 64  # characters
 DEBIT, REFUND = "wallet.debit_requested", "wallet.refund_requested"
+SERVICE = "wallet"  # our name in tokens, and in AUTH__WALLET_SERVICES of the order service
 DEBITED, REJECTED, REFUNDED = "wallet.debited", "wallet.rejected", "wallet.refunded"
 
 SCHEMA = """
@@ -252,7 +253,7 @@ def _answer(command: Command, kind: str, refused: str) -> bytes:
         {
             "specversion": "1.0",
             "id": f"{kind}/{command.refund_sn or command.payment_sn}",
-            "source": "/user-service",
+            "source": SERVICE,
             "type": kind,
             "subject": command.order_sn,
             "datacontenttype": "application/json",

@@ -13,6 +13,7 @@ SECRETS: dict[str, tuple[str, ...]] = {
     "jwt_hs256.key": ("auth", "hs256_key"),
     "link.key": ("auth", "link_keys"),
     "gateway_secret": ("pay", "gateway_secret"),
+    "wallet.key": ("auth", "wallet_keys"),
 }
 """Files of keys of 64 hex digits, used as text, and their settings."""
 

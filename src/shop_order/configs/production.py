@@ -27,6 +27,12 @@ def wrong_in_production(settings: Settings) -> list[str]:
     wrong = []
     if settings.auth.hs256_key is not None:
         wrong.append("AUTH__HS256_KEY: is for dev and test; production verifies by AUTH__JWKS")
+    has_broker = settings.message.url.startswith("rocketmq:")
+    if has_broker and settings.auth.wallet_services and not settings.auth.wallet_keys:
+        wrong.append(
+            "AUTH__WALLET_KEYS: is not set, so no answer of the wallet that comes over MESSAGE__URL can be"
+            " believed; if there is no wallet, empty AUTH__WALLET_SERVICES"
+        )
     for name in _development_keys(settings):
         wrong.append(f"{name}: is a development key, which production refuses")
     wrong += [
@@ -44,6 +50,7 @@ def _development_keys(settings: Settings) -> list[str]:
     secrets = [
         ("PAY__GATEWAY_SECRET", pay.gateway_secret),
         *(("AUTH__LINK_KEYS", key) for key in auth.link_keys),
+        *(("AUTH__WALLET_KEYS", key) for key in auth.wallet_keys),
     ]
     found = [name for name, secret in secrets if secret is not None and secret.get_secret_value() in own]
     files = {

@@ -113,6 +113,7 @@ class Auth(Section):
     link_keys: types.Keys
     lease_owners: types.ServiceNames
     wallet_services: types.ServiceNames
+    wallet_keys: types.Keys
     jwks: types.OptText
     hs256_key: types.OptKey
     issuer: str = Field(min_length=1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hmac
+from collections.abc import Callable, Sequence
 
 from shop_order.pkg.message import (
     ORDER_EVENTS,
+    SIGNATURE,
     WALLET_COMMANDS,
     WALLET_EVENTS,
     Consumer,
@@ -43,10 +45,15 @@ def _consumer(url: str, group: str, handler: Handler, topic: str, types: tuple[s
 
 
 class WalletAnswers:
-    """Publishes the wallet's answers, for the user service. Raises ValueError for an unknown engine."""
+    """Publishes the wallet's answers, for the user service. Raises ValueError for an unknown engine.
 
-    def __init__(self, url: str) -> None:
+    `key` returns the key that signs them, one of the order service's `AUTH__WALLET_KEYS`; it is asked for each
+    batch, so that keys can be replaced. The `source` of an answer has to be a name of `AUTH__WALLET_SERVICES`.
+    """
+
+    def __init__(self, url: str, key: Callable[[], bytes]) -> None:
         self._publisher = open_publisher(url)
+        self._key = key
 
     async def open(self) -> None:
         """Start; the broker may be unreachable."""
@@ -57,8 +64,12 @@ class WalletAnswers:
 
         Raises BrokerUnavailable if none was.
         """
+        key = self._key()
         return await self._publisher.publish(
-            [Message(id, WALLET_EVENTS, payment_sn, type, body) for id, payment_sn, type, body in answers]
+            [
+                Message(id, WALLET_EVENTS, payment_sn, type, body, {SIGNATURE: signature(key, body)})
+                for id, payment_sn, type, body in answers
+            ]
         )
 
     async def close(self) -> None:
@@ -66,4 +77,9 @@ class WalletAnswers:
         await self._publisher.close()
 
 
-__all__ = ["Consumer", "Delivery", "Handler", "WalletAnswers", "order_events", "wallet_commands"]
+def signature(key: bytes, body: bytes) -> str:
+    """Return what proves an answer's sender, for those who publish without `WalletAnswers`."""
+    return hmac.new(key, body, "sha256").hexdigest()
+
+
+__all__ = ["Consumer", "Delivery", "Handler", "WalletAnswers", "order_events", "signature", "wallet_commands"]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from shop_order.cmd.wiring.core import Core
 from shop_order.cmd.wiring.tracing import processing
+from shop_order.configs.settings import key_bytes
 from shop_order.domain.errors import Kind, OrderNotFound, OrderServiceError
 from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import (
@@ -17,7 +18,8 @@ from shop_order.pkg.message import (
     Handler,
     open_consumer,
 )
-from shop_order.web.dto.wallet_events import answer_of
+from shop_order.pkg.signing import Signer
+from shop_order.web.wallet_messages import SignedAnswers
 
 log = get_logger("app")
 RETRIABLE = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.EXHAUSTED, Kind.CONFLICT)
@@ -29,11 +31,14 @@ class Consumers:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        url = core.settings.message.url
+        url, auth = core.settings.message.url, core.settings.auth
         timeouts = self._handler("timeout_not_decided", self._decide)
         groups = [(TIMEOUTS, ORDER_TIMEOUTS, timeouts)]
-        if core.settings.auth.wallet_services:
-            groups.append((WALLET_ANSWERS, WALLET_EVENTS, self._handler("wallet_answer_refused", self._take)))
+        if auth.wallet_services and auth.wallet_keys:  # with a broker, production refuses to start without
+            signer = Signer(key_bytes(auth.wallet_keys))
+            signed = SignedAnswers(core.wallet_answers, signer, core.payments.on_forged)
+            answers = self._handler("wallet_answer_refused", signed.take)
+            groups.append((WALLET_ANSWERS, WALLET_EVENTS, answers))
         opened = [open_consumer(url, handle, group=group, topic=topic) for group, topic, handle in groups]
         self._consumers = [consumer for consumer in opened if consumer is not None]
 
@@ -75,8 +80,3 @@ class Consumers:
             await self._core.timeouts.decide(delivery.key)
         except OrderNotFound:
             return
-
-    async def _take(self, delivery: Delivery) -> None:
-        """Handle an answer of the wallet. Who may send one is decided by the broker's access control."""
-        _, answer = answer_of(delivery.body)
-        await self._core.wallet_answers.take(answer)

@@ -36,6 +36,15 @@ def answer_of(body: bytes) -> tuple[str, WalletAnswer]:
         raise InvalidArgument("cloud_events", "malformed") from None
 
 
+def source_of(body: bytes) -> str:
+    """Return the name of the service that an event says it is from; empty if it names none."""
+    try:
+        source = orjson.loads(body)["source"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return source if isinstance(source, str) else ""
+
+
 def _short(text: Any, most: int = MAX_NUMBER, *, code: bool = False) -> str:
     plain = isinstance(text, str) and text.isascii() and text.isprintable() and len(text) <= most
     if not plain or (code and text and not text.replace("_", "").isalnum()):
