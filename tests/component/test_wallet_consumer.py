@@ -1,4 +1,4 @@
-"""The wallet's answers over a broker, into the whole Shop: what our consumer believes. No broker is needed."""
+"""The wallet's answers as a broker would deliver them to the whole Shop: what our consumer believes."""
 
 from __future__ import annotations
 
@@ -151,9 +151,7 @@ async def test_without_a_wallet_there_is_no_consumer_of_its_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
-    monkeypatch.setattr(
-        consumers, "open_consumer", lambda _, __, *, group, topic: found.append(group.name)
-    )
+    monkeypatch.setattr(consumers, "open_consumer", lambda _, __, *, group, topic: found.append(group.name))
     async with Shop(tmp_path, AUTH__WALLET_SERVICES="") as shop:
         found.clear()
         consumers.Consumers(shop.core)

@@ -6,6 +6,7 @@ Consumers lose messages, and die before or after their work; the service restart
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 import uuid
@@ -14,28 +15,33 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from shop_order.api.client.events import wallet_commands
-from shop_order.domain.errors import AmountMismatch, OrderServiceError
-from shop_order.domain.status import PaymentType
+from shop_order.api.client.events import signature, wallet_commands
+from shop_order.domain.entity.payment import Payment
+from shop_order.domain.errors import AmountMismatch, Forbidden, OrderServiceError, SignatureInvalid
+from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.pkg.message import (
     GROUPS,
+    SIGNATURE,
     TOPICS,
     WALLET_ANSWERS,
     WALLET_EVENTS,
     BrokerUnavailable,
     Delivery,
     Handler,
+    Message,
     open_consumer,
     open_publisher,
 )
 from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.admin import Admin
-from shop_order.web.dto.wallet_events import answer_of
+from shop_order.pkg.signing import Signer
+from shop_order.web.wallet_messages import SignedAnswers
 from shop_sandbox.answers import AnswerSender, BrokerCarrier
 from shop_sandbox.rocketmq import execute_with
 from tests.plugins.engines import available
 from tests.world.wallet import Town, altered, buyer
 
+KEY = b"k" * 32  # the wallet's
 REST_S = 90.0
 STEPS = 60
 
@@ -52,19 +58,20 @@ class BrokerTown(Town):
         self.url = f"{url}{'&' if '?' in url else '?'}prefix=t{uuid.uuid4().hex[:8]}"
         self.random = random.Random(seed)
         self.faults = True
-        self.answered: list[bytes] = []
+        self.answered: list[Delivery] = []
+        self.forged: list[str] = []
         self.happened: set[str] = set()
         self._exit = AsyncExitStack()
 
     async def open(self) -> BrokerTown:
         address = parse(self.url)
         await Admin(address.namesrv).make(address, TOPICS, GROUPS)
-        publisher = open_publisher(self.url)
-        self.carry_by(publisher)
-        await publisher.open()
-        self._exit.push_async_callback(publisher.close)
+        self.publisher = open_publisher(self.url)
+        self.carry_by(self.publisher)
+        await self.publisher.open()
+        self._exit.push_async_callback(self.publisher.close)
         await super().open()
-        carrier = BrokerCarrier(self.url)
+        carrier = BrokerCarrier(self.url, lambda: KEY)
         await carrier.open()
         self._exit.push_async_callback(carrier.close)
         self.sender = AnswerSender(self.users_db, carrier, self.world.real_now, interval_s=1)
@@ -85,10 +92,11 @@ class BrokerTown(Town):
 
     async def _take(self, delivery: Delivery) -> bool:
         """As `cmd.run.consumers` does."""
-        self.answered.append(delivery.body)
+        self.answered.append(delivery)
+        signed = SignedAnswers(self.world.wallet_answers, Signer([KEY]), self.forged.append)
         try:
-            await self.world.wallet_answers.take(answer_of(delivery.body)[1])
-        except AmountMismatch:
+            await signed.take(delivery)
+        except (AmountMismatch, SignatureInvalid, Forbidden):
             return False
         return True
 
@@ -138,6 +146,15 @@ class BrokerTown(Town):
                 await self.world.payments.provider_notice(PaymentType.ALIPAY, provider.notice(sn), {})
                 return
 
+    async def publish(self, message: Message) -> None:
+        """Anybody who reaches the broker publishes this."""
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(BrokerUnavailable):  # new topics are known after some seconds
+                    if await self.publisher.publish([message]):
+                        return
+                await asyncio.sleep(0.25)
+
     async def carry(self) -> None:
         """The relay and the wallet publish what waits."""
         for publish in (self.world.relay.run_once, self.sender.send_once):
@@ -186,9 +203,49 @@ async def test_the_sums_hold_whatever_becomes_of_messages(town: BrokerTown) -> N
         await asyncio.sleep(0.02)
     await town.rest()
     assert town.happened == {"lost", "before", "after", "done"}
-    assert [name for name, _ in town.world.alerts if name == "notice_mismatch"] == []
+    assert [name for name, _ in town.world.alerts if name == "notice_mismatch"] == [] == town.forged
     before = town.wallet_rows("SELECT * FROM ledger")
-    bodies = [altered(body, amount_fen=1) for body in town.answered[:3]]
-    assert [await town._take(Delivery("k", "t", body, {}, 1)) for body in bodies] == [False] * len(bodies)
+    bodies = [altered(one.body, amount_fen=1) for one in town.answered[:3]]
+    signed = [Delivery("k", "t", body, {SIGNATURE: signature(KEY, body)}, 1) for body in bodies]
+    assert [await town._take(one) for one in signed] == [False] * len(bodies)
+    assert town.forged == []
     assert town.wallet_rows("SELECT * FROM ledger") == before
     town.check_at_rest()
+
+
+def debited(payment: Payment, source: str = "wallet") -> bytes:
+    data = {"payment_sn": payment.payment_sn, "user_id": payment.user, "amount_fen": payment.amount_fen}
+    event = {"specversion": "1.0", "id": "forged", "source": source, "type": "wallet.debited", "data": data}
+    return json.dumps(event).encode()
+
+
+@pytest.mark.engine("rocketmq")
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("town", [(url, 1) for url in available("rocketmq")], indirect=True, ids=str)
+async def test_an_answer_that_the_wallet_did_not_sign_pays_nothing(town: BrokerTown) -> None:
+    town.faults = False
+    order_sn = await town.buy(7)
+
+    async def payment() -> Payment:
+        (one,) = (await town.world.store.orders.get(order_sn)).payments.values()
+        return one
+
+    body, of_another = debited(await payment()), debited(await payment(), "inventory")
+    for number, (told, properties) in enumerate(
+        (
+            (body, {}),
+            (body, {SIGNATURE: signature(b"x" * 32, body)}),
+            (of_another, {SIGNATURE: signature(KEY, of_another)}),
+        )
+    ):
+        sn = (await payment()).payment_sn
+        await town.publish(Message(str(number), WALLET_EVENTS, sn, "wallet.debited", told, properties))
+    await until(lambda: len(town.forged) == 3, 120)
+    assert (await payment()).state is PaymentState.PROCESSING
+    assert town.wallet_rows("SELECT count(*) FROM wallet_debit") == [(0,)]
+    async with asyncio.timeout(60):  # the wallet's own answer comes behind them
+        while (await payment()).state is not PaymentState.PAID:
+            await town.carry()
+            await asyncio.sleep(0.25)
+    assert len(town.forged) == 3
+    town.check_now()

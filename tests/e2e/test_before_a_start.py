@@ -105,6 +105,22 @@ def test_the_balance_is_ready_if_there_is_a_wallet(
     assert (found.exit_code, said in found.stdout) == (0, True), found.output
 
 
+def test_a_broker_needs_the_keys_of_the_wallet_s_answers(
+    whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole |= {"SHOP_ORDER_MESSAGE__URL": "rocketmq://proxy:8081"}
+    found, refused = check(whole, monkeypatch), start(whole, monkeypatch)
+    assert (found.exit_code, refused.exit_code) == (1, 2)
+    (line,) = [line for line in found.stdout.splitlines() if "AUTH__WALLET_KEYS" in line]
+    assert line.startswith("settings: AUTH__WALLET_KEYS: is not set")
+    assert line.removeprefix("settings: ") in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    whole |= {"SHOP_ORDER_AUTH__WALLET_KEYS": "w" * 32}
+    found = check(whole, monkeypatch)
+    assert (found.exit_code, "balance: ready" in found.stdout) == (0, True), found.output
+    assert "w" * 32 not in found.output
+
+
 def test_an_empty_environment_is_told_all_that_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

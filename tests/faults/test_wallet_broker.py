@@ -55,7 +55,13 @@ async def entries(town: Town) -> list[int]:
 
 def answer(payment_sn: str, **changed: Any) -> tuple[str, str, str, bytes]:
     data = {"payment_sn": payment_sn, "user_id": 7, "amount_fen": FEN} | changed
-    event = {"specversion": "1.0", "id": "forged", "type": "wallet.debited", "data": data}
+    event = {
+        "specversion": "1.0",
+        "id": "forged",
+        "source": "wallet",
+        "type": "wallet.debited",
+        "data": data,
+    }
     return "forged", payment_sn, "wallet.debited", json.dumps(event).encode()
 
 
@@ -88,25 +94,27 @@ async def test_a_debit_and_its_refund_survive_the_relay_s_death(town: Town) -> N
 
 @pytest.mark.engine("rocketmq", "sqlite")
 @pytest.mark.timeout(240)
-async def test_an_answer_that_contradicts_us_becomes_a_dead_letter(town: Town) -> None:
+async def test_an_answer_that_contradicts_us_or_is_forged_becomes_a_dead_letter(town: Town) -> None:
     town.kill_relay()  # so that the true answer does not come first
     payment_sn = await pay(town, (await town.place())["order_sn"])
-    client = WalletAnswers(town.broker)
-    await client.open()
-    for message in (
-        answer(payment_sn, amount_fen=1),
-        answer("P" + "0" * 27),
-        ("bad", payment_sn, "wallet.debited", b"{"),
+    wallet = WalletAnswers(town.broker, town.sandbox.settings.wallet_key)
+    stranger = WalletAnswers(town.broker, lambda: b"x" * 32)
+    for client, message in (
+        (wallet, answer(payment_sn, amount_fen=1)),
+        (wallet, answer("P" + "0" * 27)),
+        (wallet, ("bad", payment_sn, "wallet.debited", b"{")),
+        (stranger, answer(payment_sn)),
     ):
+        await client.open()
         await publish(client, message)
-    await client.close()
+        await client.close()
     address = parse(town.broker)
 
     async def put_aside() -> bool:
         found = await Admin(address.namesrv).dead_letters(address)
-        return found.get(WALLET_ANSWERS.name) == 3
+        return found.get(WALLET_ANSWERS.name) == 4
 
-    await town.until(put_aside, 90)
+    await town.until(put_aside, 120)
     assert (await town.core.store.payments.find(payment_sn)).state is PaymentState.PROCESSING
     alerts = town.core.metrics.alerts.labels("notice_mismatch")._value.get()
     assert alerts >= 2

@@ -8,6 +8,8 @@ from tests.mutants.planting import never, reword, skip, swap
 STORIES = "property/test_wallet"
 WHOLE = "test_balance"
 INBOX = "test_wallet_inbox"
+MESSAGES = "test_wallet_messages"
+CONSUMER = "test_wallet_consumer"
 WALLET = "sandbox/test_wallet"
 
 WALLET_FAULTS: tuple[Fault, ...] = (
@@ -61,6 +63,20 @@ WALLET_FAULTS: tuple[Fault, ...] = (
         "any service speaks for the wallet",
         INBOX,
         never("check_caller", "actor.service not in self.wallets"),
+    ),
+    fault(
+        "a wallet answer from the broker is believed without its signature",
+        (MESSAGES, CONSUMER),
+        skip("SignedAnswers._sender", "self.signer.verify_hex(...)"),
+    ),
+    fault(
+        "a wallet answer from the broker is believed whoever signs it",
+        (MESSAGES, CONSUMER),
+        swap(
+            "SignedAnswers.take",
+            "self.answers.check_caller(self._sender(delivery))",
+            "self._sender(delivery)",
+        ),
     ),
     fault(
         "our gateway pays by balance",

@@ -109,6 +109,7 @@ def test_later_layers_win_and_are_named(tmp_path: Path) -> None:
         ({"SERVER__CORS_ORIGINS": "ftp://a"}, "SERVER__CORS_ORIGINS"),
         ({"PAY__CALLBACK_ALLOW": "10.0.0.0/99"}, "PAY__CALLBACK_ALLOW"),
         ({"AUTH__LINK_KEYS": "short"}, "AUTH__LINK_KEYS.*32"),
+        ({"AUTH__WALLET_KEYS": "short"}, "AUTH__WALLET_KEYS.*32"),
         ({"NEIGHBOURS__GOODS": "host:0"}, "NEIGHBOURS__GOODS"),
         ({"PRICING__FREIGHT_FEN": "-1"}, "PRICING__FREIGHT_FEN"),
         ({"PRICING__FREIGHT_FEN": "8.00"}, "PRICING__FREIGHT_FEN.*whole number of fen"),
@@ -248,6 +249,7 @@ def test_development_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> 
         "history_root.pem",
         "jwt_hs256.key",
         "link.key",
+        "wallet.key",
     ]
 
 
@@ -277,7 +279,8 @@ def test_an_unusable_data_directory_is_one_line(tmp_path: Path) -> None:
 
 def test_show_masks_secrets_unless_asked(tmp_path: Path) -> None:
     it = loaded(tmp_path, NEIGHBOURS__TIMEOUT_S="4", AUTH__JWKS="https://u:hunter2@h/jwks?token=abc")
-    settings = ("auth", "link_keys"), ("pay", "gateway_secret"), ("auth", "hs256_key")
+    names = ("link_keys", "wallet_keys", "hs256_key")
+    settings = ("pay", "gateway_secret"), *(("auth", name) for name in names)
     secrets = [key_of(tmp_path, *setting) for setting in settings]
     masked, plain = show(it), show(it, secrets=True)
     for secret in [*secrets, "hunter2", "token=abc"]:

@@ -57,9 +57,21 @@ def test_production_refuses_a_key_copied_from_development(tmp_path: Path) -> Non
     for name, value in (
         ("PAY__GATEWAY_SECRET", keys["pay", "gateway_secret"][1]),
         ("AUTH__LINK_KEYS", "x" * 32 + "," + keys["auth", "link_keys"][1]),
+        ("AUTH__WALLET_KEYS", "x" * 32 + "," + keys["auth", "wallet_keys"][1]),
     ):
         with pytest.raises(ConfigError, match=f"{name}.*development key"):
             load(production(tmp_path, **{name: value}))
+
+
+def test_production_needs_keys_for_a_wallet_that_answers_over_a_broker(tmp_path: Path) -> None:
+    broker = {"MESSAGE__URL": "rocketmq://proxy:8081"}
+    with pytest.raises(ConfigError, match=r"AUTH__WALLET_KEYS: is not set.*AUTH__WALLET_SERVICES") as refused:
+        load(production(tmp_path, **broker))
+    assert "\n" not in str(refused.value)
+    load(production(tmp_path))  # over gRPC its token proves who it is
+    load(production(tmp_path, **broker, AUTH__WALLET_SERVICES=""))
+    found = load(production(tmp_path, **broker, AUTH__WALLET_KEYS="n" * 32 + "," + "o" * 32)).settings
+    assert len(found.auth.wallet_keys) == 2
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,15 @@ def test_values_are_read() -> None:
     assert (settings.grpc_port, settings.order_token_file) == (0, Path("t"))
 
 
+def test_the_wallet_s_key_is_that_of_development_unless_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "wallet.key").write_text("ours\n")
+    assert from_environment({"SHOP_SANDBOX_KEYS_DIR": str(tmp_path)}).wallet_key() == b"ours"
+    (tmp_path / "own").write_text("another\n")
+    assert (
+        from_environment({"SHOP_SANDBOX_WALLET_KEY_FILE": str(tmp_path / "own")}).wallet_key() == b"another"
+    )
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -28,6 +37,7 @@ def test_values_are_read() -> None:
         ("NOTICE_SCALE", "0"),
         ("COLOUR", "red"),
         ("SEED_GOODS", "-1"),
+        ("WALLET_KEY_FILE", "no/such"),
     ],
 )
 def test_bad_and_unknown_settings_are_named_in_one_line(key: str, value: str) -> None:

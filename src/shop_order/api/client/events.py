@@ -47,8 +47,8 @@ def _consumer(url: str, group: str, handler: Handler, topic: str, types: tuple[s
 class WalletAnswers:
     """Publishes the wallet's answers, for the user service. Raises ValueError for an unknown engine.
 
-    `key` returns the key that signs them, one of the order service's `AUTH__WALLET_KEYS`; it is asked for each
-    batch, so that keys can be replaced. The `source` of an answer has to be a name of `AUTH__WALLET_SERVICES`.
+    `key` returns the key that signs them, one of the order service's `AUTH__WALLET_KEYS`; it is asked for
+    each batch, so that keys can be replaced. The `source` of an answer must be in `AUTH__WALLET_SERVICES`.
     """
 
     def __init__(self, url: str, key: Callable[[], bytes]) -> None:

@@ -13,7 +13,7 @@ WALLET_COMMANDS = "wallet-commands"
 WALLET_EVENTS = "wallet-events"
 QUEUES = 8
 SIGNATURE = "x-shop-signature"
-"""The property of a wallet's answer that proves who sent it: the HMAC-SHA256 of the body, in lower-case hex."""
+"""The property of a wallet's answer that proves its sender: HMAC-SHA256 of the body, in lower-case hex."""
 
 RETRY_S = (1, 2, 4, 8)  # after a failed attempt; the last one is repeated
 MAX_RETRIES = 3  # of a refused message, before it becomes a dead letter of the group
