@@ -30,8 +30,8 @@ def wrong_in_production(settings: Settings) -> list[str]:
     has_broker = settings.message.url.startswith("rocketmq:")
     if has_broker and settings.auth.wallet_services and not settings.auth.wallet_keys:
         wrong.append(
-            "AUTH__WALLET_KEYS: is not set, so no answer of the wallet that comes over MESSAGE__URL can be"
-            " believed; if there is no wallet, empty AUTH__WALLET_SERVICES"
+            "AUTH__WALLET_KEYS: is not set, so the wallet's answers over MESSAGE__URL can't be verified;"
+            " if there is no wallet, set AUTH__WALLET_SERVICES to nothing"
         )
     for name in _development_keys(settings):
         wrong.append(f"{name}: is a development key, which production refuses")

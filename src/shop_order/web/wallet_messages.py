@@ -16,7 +16,7 @@ from shop_order.web.dto.wallet_events import answer_of, source_of
 
 @dataclass(frozen=True, eq=False)
 class SignedAnswers:
-    """Believes a message by its signature, as the inbox believes a call by its token.
+    """Accepts a message by its signature, as the inbox accepts a call by its token.
 
     Whoever reaches the broker can publish, and the broker does not tell us who did.
     """
