@@ -92,7 +92,7 @@ class RefundHandler:
     ) -> Response:
         """Request a refund."""
         ctx = context()
-        lines = lines_of((item.goods_id, item.nums) for item in body.items)
+        lines = lines_of((item.goods_id, item.nums) for item in body.items or ())
         wish = RefundWish(RefundType(body.type), lines, body.amount_fen, body.reason)
         outcome = await self.use_cases.refunds.request(ctx.caller, RequestRefund(order_sn, wish, ctx.key))
         ctx.replayed = outcome.replayed
