@@ -18,8 +18,8 @@ from shop_order.domain.valueobject.item import Line, at_least, merge_lines
 from shop_order.domain.valueobject.parties import SYSTEM, Actor
 from shop_order.domain.valueobject.text import plain_text
 
-# By the buyer of one order, whatever became of them: each is loaded with it, and an admin decides each. If all
-# were sent, an admin can still refund the rest: WeChat sends 50 refunds of a payment, Alipay 99.
+# By the buyer of one order, whatever became of them: each is loaded with it, and an admin decides each. Even
+# if all were sent, an admin can refund the rest: WeChat sends 50 refunds of one payment, Alipay 99.
 MAX_REQUESTS = 20
 MAX_EVENTS = 1000  # of one order: a buyer can correct a parcel's number no longer
 _REFUNDABLE = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.COMPLETED})
