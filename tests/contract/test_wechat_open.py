@@ -186,3 +186,16 @@ async def test_a_kind_without_an_app_id_is_unavailable(tmp_path: Path) -> None:
         assert {types.at_cashier[device] for device in Device} <= types.unavailable, (
             "no browser can pay by app"
         )
+
+
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("https://shop.example/openid", "https://shop.example/openid?app_id=wx1"),
+        ("https://shop.example/?page=openid", "https://shop.example/?page=openid&app_id=wx1"),
+        ("", ""),
+    ],
+)
+async def test_the_page_that_gets_an_openid_learns_the_app_id(tmp_path: Path, url: str, page: str) -> None:
+    async with wechat(tmp_path, openid_url=url) as world:
+        assert world.channel.trade_types.openid_page == page

@@ -113,13 +113,14 @@ class WechatPay:
         offered = tuple(name for name, kind in KINDS.items() if kind.app in settings.app_ids)
         link_ms = {name: KINDS[name].link_ms for name in offered}
         app_id = urlencode({"app_id": settings.app_ids.get(KINDS["jsapi"].app, "")})
+        openid_url = settings.openid_url
         self.trade_types = TradeTypes(
             offered,
             frozenset(KINDS).difference(offered),
             AT_CASHIER,  # never another one: no browser can pay what was opened for a mini-program or an app
             link_ms,
             by_openid=frozenset(name for name in offered if KINDS[name].by_openid),
-            openid_page=settings.openid_url and f"{settings.openid_url}?{app_id}",
+            openid_page=openid_url and f"{openid_url}{'&' if '?' in openid_url else '?'}{app_id}",
         )
 
     def _mini_program(self, real_clock: Clock, log: Callable[..., None]) -> MiniProgram | None:
