@@ -28,7 +28,7 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0"
         (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME} Safari/537.36", Device.DESKTOP),
         (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME} MicroMessenger/7.0.20", Device.WECHAT_DESKTOP),
         (f"{IPAD} Mobile/15E148 MicroMessenger/8.0.50", Device.WECHAT_DESKTOP),
-        (f"Mozilla/5.0 (Linux; Android 13; SM-X700; wv) {CHROME} MicroMessenger/8.0.42", Device.WECHAT_DESKTOP),
+        (f"Mozilla/5.0 (Linux; Android 13; SM-X700) {CHROME} MicroMessenger/8.0", Device.WECHAT_DESKTOP),
         (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Safari/605.1.15", Device.DESKTOP),
         ("curl/8.5.0", Device.DESKTOP),
         ("", Device.DESKTOP),

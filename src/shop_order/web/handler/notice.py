@@ -74,7 +74,7 @@ class NoticeHandler:
             return error
         except TimeoutError:
             return DeadlineExceeded()
-        except ClientDisconnect:  # anybody can hang up in the middle: no fault of ours
+        except ClientDisconnect:  # anybody can hang up in the middle
             return InvalidArgument("request", "invalid_http")
         except Exception as error:  # noqa: BLE001 - transport boundary: providers expect their own format
             self._log.exception("notice failed", channel=route.payment_type.code)

@@ -129,7 +129,7 @@ class Recovery:
                 await self._headers_only(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
-        except ClientDisconnect:  # the caller hung up in the middle of the body: no fault of ours
+        except ClientDisconnect:  # the caller hung up in the middle of the body
             await refusal(_REFUSALS[400])(scope, receive, send)
         except Exception:  # noqa: BLE001 - the transport's edge
             self._log.exception("request failed", route=route_of(scope))
