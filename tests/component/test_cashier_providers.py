@@ -18,11 +18,13 @@ HTML, JSON = {"accept": "text/html"}, {"accept": "application/json"}
 DESK = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
 PHONE = {"user-agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1) Mobile/15E148"}
 INSIDE = {"user-agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1) Mobile/15E148 MicroMessenger/8.0.50"}
+TABLET = {"user-agent": "Mozilla/5.0 (iPad; CPU OS 18_1 like Mac OS X) Mobile/15E148 MicroMessenger/8.0.50"}
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    async with Shop(tmp_path) as running:
+async def shop(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Shop]:
+    """A shop with the settings of the test's parameter."""
+    async with Shop(tmp_path, **getattr(request, "param", {})) as running:
         yield running
 
 
@@ -175,3 +177,44 @@ async def test_the_wallets_balance_is_shown_and_pays(shop: Shop) -> None:
     await is_paid(shop, link)
     other = (await shop.place())["pay_url"]
     assert (await shown(shop, other))["balance_fen"] == before_fen - order["pay_fen"]
+
+
+NO_OFFICIAL = {"PAY__WECHAT__APP_ID_OFFICIAL": ""}
+ONLY_APP = NO_OFFICIAL | {"PAY__WECHAT__APP_ID_MINI": "", "PAY__WECHAT__MINI_SECRET_FILE": ""}
+ONLY_MINI = NO_OFFICIAL | {"PAY__WECHAT__APP_ID_APP": ""}
+
+
+@pytest.mark.parametrize("shop", [ONLY_APP, ONLY_MINI], indirect=True, ids=["app", "mini"])
+async def test_what_only_an_app_can_pay_is_not_offered_in_a_browser(shop: Shop) -> None:
+    link = (await shop.place())["pay_url"]
+    for device in (DESK, PHONE, INSIDE, TABLET):
+        offers = (await shown(shop, link, device))["channels"]
+        assert [one["available"] for one in offers if one["payment_type"] == "wechat"] == [False]
+        refused = await shop.http.post(link, content="payment_type=wechat", headers=JSON | device)
+        assert (refused.status_code, refused.json()["error"]) == (409, "CHANNEL_UNAVAILABLE")
+
+
+async def test_inside_wechat_on_a_large_screen_a_code_is_shown_and_alipay_asks_for_a_browser(
+    shop: Shop,
+) -> None:
+    order = await shop.place()
+    link = order["pay_url"]
+    page = (await shop.http.get(link, headers=HTML | TABLET)).text
+    assert "微信内无法打开支付宝" in page
+    assert await choose(shop, link, "wechat", TABLET) == link
+    assert (await attempt_of(shop, order))["trade_type"] == "native"
+    page = (await shop.http.get(link, headers=HTML | TABLET)).text
+    assert "请用另一部手机扫描" not in page
+
+
+async def test_what_a_buyer_can_not_correct_is_no_fault_of_theirs(shop: Shop) -> None:
+    order = await shop.place()
+    behind = PHONE | {"x-forwarded-for": "203.0.113.9"}  # by a proxy that is not trusted: no address for H5
+    refused = await shop.http.post(order["pay_url"], content="payment_type=wechat", headers=HTML | behind)
+    assert (refused.status_code, "client_ip" in refused.text) == (409, False)
+    # The openid that the shop's page got is another app's.
+    query = {"order_sn": order["order_sn"], "return_url": order["pay_url"], "app_id": "wx0000000000000002"}
+    wrong = (await shop.provider.get("/wechat/openid", params=query)).headers["location"]
+    refused = await shop.http.post(wrong, content="payment_type=wechat", headers=HTML | INSIDE)
+    assert (refused.status_code, "微信支付暂不可用" in refused.text) == (409, True)
+    assert "openid" not in refused.text, "the way back leads to another openid"

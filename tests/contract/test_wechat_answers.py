@@ -270,3 +270,20 @@ async def test_what_is_refused_after_a_year_is_too_late(world: WechatWorld) -> N
 async def test_a_refund_that_wechat_does_not_know_is_sent_again(world: WechatWorld) -> None:
     world.answers = {REFUND_SN: (404, {"code": "RESOURCE_NOT_EXISTS", "message": "退款单不存在"})}
     assert await world.channel.query_refund(REFUND) is RefundResult.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("content", "signs"),
+    [
+        (b'{"payer":{"openid":"oUpF8uMuAJO"},"x":"\xff"}', signed_headers),
+        (b'{"payer":{"openid":"oUpF8uMuAJO"},"x":"\xff"}', lambda body: {}),
+        (b'{"payer":{"openid":"oUpF8uMuAJO"},"code":"SIGN_ERROR"}', lambda body: {}),
+    ],
+)
+async def test_the_log_names_no_buyer(world: WechatWorld, content: bytes, signs: Any) -> None:
+    world.signs, world.answers = signs, {PAYMENT_SN: (200, content)}
+    assert await world.channel.query(PAYMENT_SN) == UNKNOWN
+    [(event, about)] = world.log
+    assert event == "wechat_no_answer"
+    assert "oUpF8uMuAJO" not in str(about)
+    assert ("SIGN_ERROR" in about["error"]) is (b"SIGN_ERROR" in content), "what is wrong is told"

@@ -188,7 +188,23 @@ async def test_a_kind_without_an_app_id_is_unavailable(tmp_path: Path) -> None:
         types = world.channel.trade_types
         assert types.offered == ("native", "jsapi", "h5")
         assert types.unavailable == {"mini", "app"}
-        assert types.at_cashier == {Device.DESKTOP: "native", Device.PHONE: "h5", Device.WECHAT: "jsapi"}
+        assert {types.at_cashier[device] for device in Device} <= set(types.offered)
     async with wechat(tmp_path, app_ids={"app": "wx3"}) as world:
-        assert world.channel.trade_types.offered == ("app",)
-        assert not world.channel.trade_types.at_cashier
+        types = world.channel.trade_types
+        assert types.offered == ("app",)
+        assert {types.at_cashier[device] for device in Device} <= types.unavailable, (
+            "no browser can pay by app"
+        )
+
+
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("https://shop.example/openid", "https://shop.example/openid?app_id=wx1"),
+        ("https://shop.example/?page=openid", "https://shop.example/?page=openid&app_id=wx1"),
+        ("", ""),
+    ],
+)
+async def test_the_page_that_gets_an_openid_learns_the_app_id(tmp_path: Path, url: str, page: str) -> None:
+    async with wechat(tmp_path, openid_url=url) as world:
+        assert world.channel.trade_types.openid_page == page

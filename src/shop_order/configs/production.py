@@ -24,7 +24,7 @@ def missing_in_production(settings: Settings) -> list[str]:
 
 def wrong_in_production(settings: Settings) -> list[str]:
     """Return a text for each refused setting. Raises ConfigError if the development keys can't be read."""
-    wrong = []
+    wrong, pay = [], settings.pay
     if settings.auth.hs256_key is not None:
         wrong.append("AUTH__HS256_KEY: is for dev and test; production verifies by AUTH__JWKS")
     has_broker = settings.message.url.startswith("rocketmq:")
@@ -37,9 +37,12 @@ def wrong_in_production(settings: Settings) -> list[str]:
         wrong.append(f"{name}: is a development key, which production refuses")
     wrong += [
         f"{channel_key(name, 'gateway')}: production requires https"
-        for name, channel in settings.pay.http_channels.items()
+        for name, channel in pay.http_channels.items()
         if urlsplit(channel.gateway).scheme != "https"
     ]
+    # It gets the order's link, and returns who pays.
+    if (page := pay.wechat.openid_url) and urlsplit(page).scheme != "https":
+        wrong.append("PAY__WECHAT__OPENID_URL: production requires https")
     return wrong
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from shop_order.domain.errors import DependencyDown
 from shop_order.service.notice import MAX_BODY
@@ -182,3 +184,26 @@ def failing(error: Exception) -> Any:
         raise error
 
     return fail
+
+
+@pytest.mark.parametrize("path", ["/api/v1/payments/notify/alipay", "the cashier"])
+async def test_who_hangs_up_in_the_middle_is_no_failure_of_ours(rest: Rest, path: str) -> None:
+    link = urlsplit((await rest.placed())["pay_url"])
+    is_cashier = path == "the cashier"
+    path, query = (link.path.removeprefix("/done"), link.query) if is_cashier else (path, "")
+    before = len(rest.log.lines)
+
+    async def hang_up() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def nobody(_: Message) -> None:
+        return None
+
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "scheme": "http",
+        "query_string": query.encode(), "root_path": "", "client": ("127.0.0.1", 1), "server": ("shop", 80),
+        "headers": [(b"host", b"shop"), (b"content-length", b"9")],
+    }  # fmt: skip
+    await rest.app(scope, hang_up, nobody)
+    [(event, about)] = rest.log.lines[before:]
+    assert (event, about["status"]) == ("request", 400)

@@ -45,6 +45,7 @@ def test_production_starts_with_keys_of_its_own_and_makes_none(tmp_path: Path) -
             "PAY__ALIPAY__PUBLIC_KEY_FILE",
         ),
         ({"PAY__ALIPAY__GATEWAY": "http://127.0.0.1:8090/alipay"}, "PAY__ALIPAY__GATEWAY"),
+        ({"PAY__WECHAT__OPENID_URL": "http://a.shop/openid"}, "PAY__WECHAT__OPENID_URL"),
     ],
 )
 def test_production_refuses_development_keys(tmp_path: Path, settings: dict[str, str], says: str) -> None:

@@ -105,16 +105,17 @@ class Device(StrEnum):
     DESKTOP = "desktop"
     PHONE = "phone"
     WECHAT = "wechat"  # a phone, in the browser of the WeChat app
+    WECHAT_DESKTOP = "wechat_desktop"  # a computer or tablet, in that browser
 
 
 @dataclass(frozen=True, slots=True)
 class TradeTypes:
     """The trade types of a channel; a channel without trade types offers only the empty one.
 
-    The first one is the default; the cashier uses `at_cashier` where it names the buyer's device. `link_ms`
-    is for how long a buyer can begin to pay, where the provider limits that: later, a new attempt is opened.
-    `by_openid` need the buyer's openid, which the shop's page at `openid_page` gets for the cashier: a URL
-    that names the app id, empty if there is none.
+    The first one is the default; the cashier uses `at_cashier` where it names the buyer's device: if that one
+    is unavailable, so is the channel. `link_ms` is for how long a buyer can begin to pay, where the provider
+    limits that: later, a new attempt is opened. `by_openid` need the buyer's openid, which the shop's page at
+    `openid_page` gets for the cashier: a URL that names the app id, empty if there is none.
     """
 
     offered: tuple[str, ...] = ("",)

@@ -17,6 +17,13 @@ class NoAnswer(Exception):
     """The provider did not answer, too slowly, or too much."""
 
 
+def reason(failed: Exception) -> str:
+    """Return what to log of a failure: nothing of what was read, which may name a buyer or be a token."""
+    if isinstance(failed, UnicodeError):  # its repr has all that could not be decoded
+        return f"{type(failed).__name__}({str(failed)!r})"
+    return repr(failed)
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """An answer; the names of its headers are found in any case."""

@@ -126,6 +126,9 @@ def device_of(headers: Mapping[str, str]) -> Device:
     """The device by its client hint or User-Agent; tablets count as desktops."""
     agent = headers.get("user-agent", "")[:_MAX_AGENT]
     # A hint of ?0 proves nothing: it is sent with an overridden User-Agent, too.
-    if headers.get("sec-ch-ua-mobile") != "?1" and (_LARGE.search(agent) or not _PHONE.search(agent)):
-        return Device.DESKTOP
-    return Device.WECHAT if "MicroMessenger/" in agent else Device.PHONE
+    is_phone = headers.get("sec-ch-ua-mobile") == "?1" or (
+        _PHONE.search(agent) is not None and not _LARGE.search(agent)
+    )
+    if "MicroMessenger/" in agent:
+        return Device.WECHAT if is_phone else Device.WECHAT_DESKTOP
+    return Device.PHONE if is_phone else Device.DESKTOP

@@ -225,6 +225,8 @@ def payer_of(request: pb.PayOrderRequest | OrderPayRequest, context: RequestCont
     if context.caller.role is not Role.SERVICE:
         return Payer(request.openid, context.client_ip())
     try:
+        if "%" in request.client_ip:
+            raise ValueError("a zone names our network, not the buyer's")
         return Payer(request.openid, request.client_ip and str(ip_address(request.client_ip)))
     except ValueError:
         raise InvalidArgument("client_ip", "invalid") from None

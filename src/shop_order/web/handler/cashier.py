@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
@@ -164,7 +164,12 @@ class CashierHandler:
         page = choice.channel.trade_types.openid_page
         if choice.wants_openid(payer) and page and link:
             return _redirect(_openid_page(page, order_sn, f"{link}&{_GO}={kind.code}"))
-        payment = await self._checkout.pay(order, kind, choice.trade_type, payer, return_url=link)
+        try:
+            payment = await self._checkout.pay(order, kind, choice.trade_type, payer, return_url=link)
+        except InvalidArgument as refused:  # of the openid or the address, which buyers can't correct
+            unavailable = ChannelUnavailable(kind.code)
+            unavailable.where = str(refused)
+            raise unavailable from refused
         match payment.action:
             case Redirect(url):
                 return _redirect(url)
@@ -232,7 +237,8 @@ class CashierHandler:
         plain = refusal(error)
         if isinstance(error, InvalidArgument) and error.field in ("order_sn", "e", "s"):
             error = SignatureInvalid("cashier_link")
-        back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request)
+        # Without the openid, which may be what was refused: the buyer gets another one.
+        back = "" if isinstance(error, SignatureInvalid | OrderNotFound) else _link(request, keep=())
         language = context().language
         again = texts()[language].pages["cashier"]["no_answer"]
         message = again if error.code in _TRY_AGAIN else error_text(error, language)
@@ -259,11 +265,11 @@ def _openid_page(page: str, order_sn: str, return_url: str) -> str:
     return f"{page}{'&' if '?' in page else '?'}{query}"
 
 
-def _link(request: Request) -> str:
+def _link(request: Request, keep: Sequence[str] = _OPENID_NAMES) -> str:
     """A relative link to this page without what a provider appended; works under any proxy path."""
     query = request.query_params
     kept = {"e": query.get("e", ""), "s": query.get("s", "")}
-    kept |= {name: query[name] for name in _OPENID_NAMES if query.get(name)}
+    kept |= {name: query[name] for name in keep if query.get(name)}
     return "?" + urlencode(kept)
 
 

@@ -82,11 +82,16 @@ class CashierView:
         return Way.BRIDGE if self.fits and self.device is Device.WECHAT else Way.ELSEWHERE
 
     @property
+    def in_hand(self) -> bool:
+        """Whether this device is a phone, the screen of which nobody scans with it."""
+        return self.device in (Device.PHONE, Device.WECHAT)
+
+    @property
     def offers_change(self) -> bool:
         """Whether the other methods are shown unfolded."""
         match self.way:
             case Way.SCAN:
-                return self.device is not Device.DESKTOP  # nobody scans the screen in their hand
+                return self.in_hand
             case Way.BRIDGE:
                 return False
             case Way.ELSEWHERE:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from shop_order.domain.errors import BodyTooLarge, DeadlineExceeded, Forbidden, OrderServiceError
+from shop_order.domain.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    Forbidden,
+    InvalidArgument,
+    OrderServiceError,
+)
 from shop_order.domain.ports import NoticeRoute
 from shop_order.service.notice import MAX_BODY
 from shop_order.service.pay import PaymentService
@@ -68,6 +74,8 @@ class NoticeHandler:
             return error
         except TimeoutError:
             return DeadlineExceeded()
+        except ClientDisconnect:  # anybody can hang up in the middle
+            return InvalidArgument("request", "invalid_http")
         except Exception as error:  # noqa: BLE001 - transport boundary: providers expect their own format
             self._log.exception("notice failed", channel=route.payment_type.code)
             return error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop_order.domain.errors import HeadersTooLarge, InvalidArgument, OrderServiceError
@@ -128,6 +129,8 @@ class Recovery:
                 await self._headers_only(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
+        except ClientDisconnect:  # the caller hung up in the middle of the body
+            await refusal(_REFUSALS[400])(scope, receive, send)
         except Exception:  # noqa: BLE001 - the transport's edge
             self._log.exception("request failed", route=route_of(scope))
             if not context().status:

@@ -55,7 +55,11 @@ if (card) {
         const answer = await fetch(location.href, { headers: { accept: "application/json" }, cache: "no-store" });
         if (answer.ok) {
           const { data } = await answer.json();
-          const changed = data.state !== card.dataset.state || String(data.may_pay) !== card.dataset.mayPay;
+          // Another page may have opened another attempt: what is shown here would pay a closed one.
+          const code = document.getElementById("qr");
+          const stale = (code && code.textContent !== data.qr_code)
+            || (bridge && JSON.parse(bridge.dataset.parameters).package !== data.jsapi_params?.package);
+          const changed = stale || data.state !== card.dataset.state || String(data.may_pay) !== card.dataset.mayPay;
           if (changed) { location.reload(); return; }
           unpaid(data);
         }

@@ -62,7 +62,7 @@ class Alipay:
     trade_types = TradeTypes(
         ("page", "wap", "qr", "app"),
         at_cashier={Device.PHONE: "wap"},
-        not_on=frozenset({Device.WECHAT}),  # the app of WeChat does not open Alipay's pages
+        not_on=frozenset({Device.WECHAT, Device.WECHAT_DESKTOP}),  # WeChat does not open Alipay's pages
     )
     smallest_fen = 1
     largest_fen = MAX_PAYMENT_FEN

@@ -20,7 +20,7 @@ from shop_order.gateway.payment.alipay.reading import (
     signed_text,
     unsigned_node_of,
 )
-from shop_order.gateway.payment.http import HttpAnswer, NoAnswer, ProviderHttp
+from shop_order.gateway.payment.http import HttpAnswer, NoAnswer, ProviderHttp, reason
 from shop_order.pkg.rsa_sha256 import sign
 
 CHARSET = "utf-8"
@@ -116,7 +116,7 @@ class AlipayGateway:
                 gateway=gateway,
                 method=method,
                 out_trade_no=payment_sn,
-                error=repr(failed),
+                error=reason(failed),
             )
             return {}
         return node

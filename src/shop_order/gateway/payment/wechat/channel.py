@@ -66,7 +66,12 @@ KINDS = {
     "mini": Kind("mini", "jsapi", "prepay_id", by_openid=True),
     "app": Kind("app", "app", "prepay_id"),
 }
-AT_CASHIER = {Device.DESKTOP: "native", Device.PHONE: "h5", Device.WECHAT: "jsapi"}
+AT_CASHIER = {
+    Device.DESKTOP: "native",
+    Device.PHONE: "h5",
+    Device.WECHAT: "jsapi",
+    Device.WECHAT_DESKTOP: "native",
+}
 TRANSACTIONS, REFUNDS_PATH = "/v3/pay/transactions", "/v3/refund/domestic/refunds"
 MAX_DESCRIPTION = 127  # bytes
 MAX_REASON = 80  # bytes
@@ -106,16 +111,16 @@ class WechatPay:
         self.bills = WechatBills(self._gateway)
         self._mini = self._mini_program(real_clock, log)
         offered = tuple(name for name, kind in KINDS.items() if kind.app in settings.app_ids)
-        at_cashier = {device: name for device, name in AT_CASHIER.items() if name in offered}
         link_ms = {name: KINDS[name].link_ms for name in offered}
         app_id = urlencode({"app_id": settings.app_ids.get(KINDS["jsapi"].app, "")})
+        openid_url = settings.openid_url
         self.trade_types = TradeTypes(
             offered,
             frozenset(KINDS).difference(offered),
-            at_cashier,
+            AT_CASHIER,  # never another one: no browser can pay what was opened for a mini-program or an app
             link_ms,
             by_openid=frozenset(name for name in offered if KINDS[name].by_openid),
-            openid_page=settings.openid_url and f"{settings.openid_url}?{app_id}",
+            openid_page=openid_url and f"{openid_url}{'&' if '?' in openid_url else '?'}{app_id}",
         )
 
     def _mini_program(self, real_clock: Clock, log: Callable[..., None]) -> MiniProgram | None:

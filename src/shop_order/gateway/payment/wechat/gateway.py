@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from shop_order import version
 from shop_order.domain.errors import ChannelUnavailable, SignatureInvalid
 from shop_order.domain.ports import Clock
-from shop_order.gateway.payment.http import HttpAnswer, NoAnswer, ProviderHttp
+from shop_order.gateway.payment.http import HttpAnswer, NoAnswer, ProviderHttp, reason
 from shop_order.gateway.payment.wechat.certificates import (
     Certificates,
     CertificateStore,
@@ -190,7 +190,7 @@ class WechatGateway:
                 raise SignatureInvalid("notice")
             signature.check(key, answer.body)
         except (NoAnswer, ValueError, SignatureInvalid, ChannelUnavailable) as failed:
-            self._log("wechat_no_certificates", gateway=self.settings.gateway, error=repr(failed))
+            self._log("wechat_no_certificates", gateway=self.settings.gateway, error=reason(failed))
             return None
         return found
 
@@ -207,10 +207,10 @@ class WechatGateway:
             try:
                 await self._check_answer(answer)
             except SignatureInvalid as forged:  # WeChat does not sign its answer to a badly signed request
-                raise NoAnswer(f"HTTP {answer.status}, not signed: {_quoted(answer.body)}") from forged
+                raise NoAnswer(f"HTTP {answer.status}, not signed: {_said(answer.body)}") from forged
             found = Answer(answer.status, {} if answer.status == 204 else fields_of(answer.body))
         except (NoAnswer, ValueError, ChannelUnavailable) as failed:
-            self._log("wechat_no_answer", gateway=self.settings.gateway, path=path, error=repr(failed))
+            self._log("wechat_no_answer", gateway=self.settings.gateway, path=path, error=reason(failed))
             return Answer()
         if not found.ok and found.code not in ORDINARY:
             about = {"status": found.status, "code": found.code, "message": text(found.fields, "message")}
@@ -245,5 +245,10 @@ class WechatGateway:
         }
 
 
-def _quoted(body: bytes) -> str:
-    return body[:_MAX_LOGGED].decode("utf-8", "replace")
+def _said(body: bytes) -> str:
+    """What an unverified answer says is wrong; none of its other members, which may name a buyer."""
+    try:
+        fields = fields_of(body)
+    except ValueError:
+        return "not JSON"
+    return f"{text(fields, 'code')} {text(fields, 'message')}"[:_MAX_LOGGED]

@@ -14,7 +14,7 @@ from typing import Any
 
 from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import Clock, Shipment
-from shop_order.gateway.payment.http import NoAnswer, ProviderHttp
+from shop_order.gateway.payment.http import NoAnswer, ProviderHttp, reason
 from shop_order.gateway.payment.wechat.reading import Fields, fields_of, rfc3339, shown, text
 from shop_order.pkg.key_files import BadKeyFile, read
 
@@ -96,13 +96,13 @@ class MiniProgram:
                 token = await self._valid_token()
                 answer = await self._post(f"{UPLOAD}?access_token={token}", content)
             except (NoAnswer, ValueError) as failed:
-                self._log("wechat_mini_no_answer", path=UPLOAD, error=repr(failed))
+                self._log("wechat_mini_no_answer", path=UPLOAD, error=reason(failed))
                 return False
             code = answer.get("errcode")
-            if code in DONE:
+            if type(code) is int and code in DONE:
                 return True
             self._log("wechat_mini_refused", path=UPLOAD, code=code, message=text(answer, "errmsg"))
-            if code not in STALE_TOKEN:
+            if type(code) is not int or code not in STALE_TOKEN:
                 return False
             self._token = ""
         return False
