@@ -14,7 +14,7 @@ REFUND_FAULTS = (
     fault(
         "freight added that came back before",
         AFTER_SALES,
-        never("approved_amount", "more_fen and ... > freight_left_fen"),
+        never("approved_amount", "freight_fen > max(freight_left_fen, 0)"),
     ),
     fault(
         "a refund above what was paid", AFTER_SALES, never("refund_amounts:amount", "wanted_fen > most_fen")

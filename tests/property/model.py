@@ -338,12 +338,11 @@ class Model:
             return None
         if order.status == PAID and refund.lines and self.leaves_nothing(order, refund.lines):
             return left_fen, left_freight_fen
-        more_fen = max(freight_fen - refund.freight_fen, 0)
-        if more_fen and freight_fen > left_freight_fen:
+        freight_fen = max(freight_fen, refund.freight_fen)
+        fen = refund.fen - refund.freight_fen + freight_fen
+        if freight_fen > max(left_freight_fen, 0) or fen > left_fen:
             return None
-        if refund.fen + more_fen > left_fen:
-            return None
-        return refund.fen + more_fen, refund.freight_fen + more_fen
+        return fen, freight_fen
 
     def refunded(self, refund: ModelRefund, *, by_hand: bool = False) -> None:
         """The buyer has the money."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shop_order.domain.books import money_faults
 from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.after_sales import RefundRules, RefundWish
 from shop_order.domain.entity.order import Order
@@ -130,6 +131,18 @@ def test_freight_that_came_back_is_not_added_again() -> None:
     with pytest.raises(NotRefundable, match="more_freight_than_left"):
         approve(order, second, freight_fen=301)
     assert approve(order, second, freight_fen=300).amount_fen == 2299
+
+
+def test_freight_that_two_refunds_were_promised_comes_back_once() -> None:
+    order, two = shipped((1, 4), freight_fen=800), RefundRules(WEEK_MS, second_approval_fen=2500)
+    asked = [ask(order, (1, 1)), ask(order, (1, 1))]
+    for refund in asked:
+        first = after_sales.approve(order, refund.refund_sn, ADMIN, NOW_MS, two, freight_fen=800)
+        assert (first.approvals, first.freight_fen) == (1, 800)
+    after_sales.approve(order, asked[1].refund_sn, OTHER_ADMIN, NOW_MS, two)
+    with pytest.raises(NotRefundable, match="more_freight_than_left"):
+        after_sales.approve(order, asked[0].refund_sn, OTHER_ADMIN, NOW_MS, two)
+    assert not [*money_faults(order)]
 
 
 def test_after_shipping_only_an_admin_adds_freight() -> None:

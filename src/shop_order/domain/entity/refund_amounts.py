@@ -93,9 +93,10 @@ def approved_amount(order: Order, refund: Refund, freight_fen: int) -> tuple[int
         raise NotRefundable("nothing_left")
     if order.status is OrderStatus.PAID and refund.lines and _sends_nothing(order, refund.lines):
         return left_fen, freight_left_fen
-    more_fen = max(freight_fen - refund.freight_fen, 0)
-    if more_fen and refund.freight_fen + more_fen > freight_left_fen:
+    freight_fen = max(freight_fen, refund.freight_fen)
+    if freight_fen > max(freight_left_fen, 0):  # another refund may have taken it since the first approval
         raise NotRefundable("more_freight_than_left", left_fen=max(freight_left_fen, 0))
-    if refund.amount_fen + more_fen > left_fen:
+    amount_fen = refund.amount_fen - refund.freight_fen + freight_fen
+    if amount_fen > left_fen:
         raise NotRefundable("more_than_left", left_fen=left_fen)
-    return refund.amount_fen + more_fen, refund.freight_fen + more_fen
+    return amount_fen, freight_fen
