@@ -139,13 +139,18 @@ def approve_by_itself(order: Order, refund_sn: str, now_ms: int, rules: RefundRu
 
     Raises RefundNotFound, NotRefundable.
     """
+    if not is_approved_by_itself(order, refund_sn, now_ms, rules):
+        return None
+    return approve(order, refund_sn, SYSTEM, now_ms, rules)
+
+
+def is_approved_by_itself(order: Order, refund_sn: str, now_ms: int, rules: RefundRules) -> bool:
+    """Whether `approve_by_itself` would approve it. Raises RefundNotFound, NotRefundable."""
     refund = find(order, refund_sn)
     in_time = not rules.auto_approve_ms or now_ms < refund.created_ms + rules.auto_approve_ms
     if refund.state is not RefundState.REQUESTED or refund.approvals or in_time:
-        return None
-    if rules.need_two(order, amounts.approved_amount(order, refund, 0)[0]):
-        return None
-    return approve(order, refund_sn, SYSTEM, now_ms, rules)
+        return False
+    return not rules.need_two(order, amounts.approved_amount(order, refund, 0)[0])
 
 
 def cancel_paid(
