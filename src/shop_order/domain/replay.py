@@ -39,8 +39,8 @@ REFUND_TEXTS = ("reason", "decision")
 ITEM_TEXTS = ("goods_name", "goods_image")
 
 _FINISHED = frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLED})
-_SHIPPED = frozenset({OrderStatus.SHIPPED, OrderStatus.COMPLETED})
 _ENDED_REFUND = SETTLED_REFUND | {RefundState.FAILED}
+_SHIPPED = frozenset({OrderStatus.SHIPPED, OrderStatus.COMPLETED})
 _REFUND_STATES: Mapping[str, RefundState] = {
     events.REFUND_REQUESTED: RefundState.REQUESTED,
     events.REFUND_FIRST_APPROVED: RefundState.REQUESTED,

@@ -116,6 +116,20 @@ def test_a_refund_that_is_confirmed_again_counts_once() -> None:
     assert (order.version, order.payments[order.payment_sn].refunded_fen) == (version, 1999)
 
 
+def test_a_second_answer_that_it_failed_changes_nothing() -> None:
+    order = shipped((1, 2))
+    sn = approve(order, ask(order, (1, 1))).refund_sn
+    after_sales.sent(order, sn, NOW_MS)
+    after_sales.failed(order, sn, NOW_MS)
+    after_sales.failed(order, sn, NOW_MS)
+    after_sales.settle_by_hand(order, sn, ADMIN, NOW_MS, reason="转账")
+    after_sales.failed(order, sn, NOW_MS)
+    assert order.refunds[sn].state is RefundState.SETTLED
+    assert [event.type for event in order.new_events][-3:] == [
+        "refund.sent", "refund.failed", "refund.settled",
+    ]  # fmt: skip
+
+
 def test_freight_is_asked_for_once() -> None:
     order = paid((1, 1), freight_fen=800)
     assert ask(order, fen=2500).freight_fen == 501

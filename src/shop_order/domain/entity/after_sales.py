@@ -282,9 +282,12 @@ def succeeded(order: Order, refund_sn: str, now_ms: int) -> None:
 def failed(order: Order, refund_sn: str, now_ms: int, *, failure: str = REFUSED, asked: str = "") -> None:
     """Record that the provider refused; an operator must decide. Raises IllegalTransition.
 
-    Ignored if it is about the number `asked`, and the refund was sent under another one meanwhile.
+    Ignored if that is known, or if it is about the number `asked`, and the refund was sent under another one
+    meanwhile.
     """
-    if asked not in ("", order.refunds[refund_sn].out_refund_no):
+    refund = order.refunds[refund_sn]
+    known = refund.state in (RefundState.FAILED, RefundState.SETTLED)
+    if known or asked not in ("", refund.out_refund_no):
         return
     refund = order.money.move(refund_sn, RefundState.FAILED, finished_ms=now_ms, failure=failure)
     order.record_refund(events.REFUND_FAILED, refund, SYSTEM, now_ms)
