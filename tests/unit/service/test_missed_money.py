@@ -131,6 +131,21 @@ async def test_a_bill_that_lies_about_a_failed_refund_sends_nothing_and_is_belie
     assert (world.provider.refund_calls, len(world.alerts)) == (calls, alerts)
 
 
+async def test_a_refund_that_is_only_asked_about_is_sent_at_once_if_an_operator_says_so(
+    world: World, desk: Desk, service: ReconciliationService
+) -> None:
+    refund = await refused(world)
+    desk.bills[DAY] = lines_of(refund)
+    await service.reconcile(ALIPAY, DAY)
+    for _ in range(3):
+        assert await world.settlement.refund_due() == 1
+        await world.clock.advance(300)
+    await world.settlement.refund_due()
+    await world.refunds.resend(ADMIN, refund.refund_sn)
+    assert await world.settlement.refund_due() == 1, "not half an hour later"
+    assert (await refund_of(world, refund)).state is RefundState.SUCCEEDED
+
+
 async def test_a_refund_that_the_provider_has_not_ended_agrees_with_one_that_was_sent(
     world: World, desk: Desk, service: ReconciliationService
 ) -> None:
