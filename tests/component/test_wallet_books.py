@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -95,7 +95,7 @@ async def test_altered_books_are_told_of(town: Town, sql: str, told: str) -> Non
 
 async def test_a_refund_that_the_wallet_made_twice_is_told_of(town: Town) -> None:
     class Twice(Ledger):
-        async def entries(self, after: int, limit: int) -> Sequence[WalletEntry]:
+        async def entries(self, after: int, limit: int) -> list[WalletEntry]:
             found = await super().entries(after, limit)
             return [one for one in found for _ in range(2 if one.refund_sn else 1)]
 
