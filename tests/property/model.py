@@ -338,11 +338,11 @@ class Model:
             return None
         if order.status == PAID and refund.lines and self.leaves_nothing(order, refund.lines):
             return left_fen, left_freight_fen
-        freight_fen = max(freight_fen, refund.freight_fen)
-        fen = refund.fen - refund.freight_fen + freight_fen
-        if freight_fen > max(left_freight_fen, 0) or fen > left_fen:
+        wanted_fen = max(freight_fen, refund.freight_fen)
+        if freight_fen > left_freight_fen or (refund.lines and wanted_fen > left_freight_fen):
             return None
-        return fen, freight_fen
+        amount_fen = refund.fen - refund.freight_fen + wanted_fen
+        return None if amount_fen > left_fen else (amount_fen, min(wanted_fen, left_freight_fen))
 
     def refunded(self, refund: ModelRefund, *, by_hand: bool = False) -> None:
         """The buyer has the money."""

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shop_order.domain.books import money_faults
 from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.after_sales import RefundRules, RefundWish
 from shop_order.domain.entity.order import Order
@@ -116,20 +115,6 @@ def test_a_refund_that_is_confirmed_again_counts_once() -> None:
     assert (order.version, order.payments[order.payment_sn].refunded_fen) == (version, 1999)
 
 
-def test_a_second_answer_that_it_failed_changes_nothing() -> None:
-    order = shipped((1, 2))
-    sn = approve(order, ask(order, (1, 1))).refund_sn
-    after_sales.sent(order, sn, NOW_MS)
-    after_sales.failed(order, sn, NOW_MS)
-    after_sales.failed(order, sn, NOW_MS)
-    after_sales.settle_by_hand(order, sn, ADMIN, NOW_MS, reason="转账")
-    after_sales.failed(order, sn, NOW_MS)
-    assert order.refunds[sn].state is RefundState.SETTLED
-    assert [event.type for event in order.new_events][-3:] == [
-        "refund.sent", "refund.failed", "refund.settled",
-    ]  # fmt: skip
-
-
 def test_freight_is_asked_for_once() -> None:
     order = paid((1, 1), freight_fen=800)
     assert ask(order, fen=2500).freight_fen == 501
@@ -147,16 +132,27 @@ def test_freight_that_came_back_is_not_added_again() -> None:
     assert approve(order, second, freight_fen=300).amount_fen == 2299
 
 
-def test_freight_that_two_refunds_were_promised_comes_back_once() -> None:
-    order, two = shipped((1, 4), freight_fen=800), RefundRules(WEEK_MS, second_approval_fen=2500)
-    asked = [ask(order, (1, 1)), ask(order, (1, 1))]
-    for refund in asked:
-        first = after_sales.approve(order, refund.refund_sn, ADMIN, NOW_MS, two, freight_fen=800)
-        assert (first.approvals, first.freight_fen) == (1, 800)
-    after_sales.approve(order, asked[1].refund_sn, OTHER_ADMIN, NOW_MS, two)
+def test_freight_that_came_back_is_goods_in_a_refund_that_was_asked_for_earlier() -> None:
+    order = paid((1, 1), freight_fen=800)
+    rejected, first, second = ask(order, fen=500), ask(order, fen=500), ask(order, fen=1100)
+    assert second.freight_fen == 101, "no other goods were left"
+    after_sales.reject(order, rejected.refund_sn, ADMIN, NOW_MS, reason="no")
+    approve(order, first, freight_fen=800)
     with pytest.raises(NotRefundable, match="more_freight_than_left"):
-        after_sales.approve(order, asked[0].refund_sn, OTHER_ADMIN, NOW_MS, two)
-    assert not [*money_faults(order)]
+        approve(order, second, freight_fen=101)
+    found = approve(order, second)
+    assert (found.amount_fen, found.freight_fen) == (1100, 0)
+    last = approve(order, ask(order))
+    assert (last.amount_fen, last.freight_fen) == (399, 0)
+
+
+def test_the_second_admin_cannot_approve_freight_that_came_back_since() -> None:
+    order, two = shipped((1, 2), freight_fen=800), RefundRules(WEEK_MS, second_approval_fen=2500)
+    large, small = ask(order, (1, 1)), ask(order, (1, 1))
+    after_sales.approve(order, large.refund_sn, ADMIN, NOW_MS, two, freight_fen=800)
+    after_sales.approve(order, small.refund_sn, ADMIN, NOW_MS, two, freight_fen=100)
+    with pytest.raises(NotRefundable, match="more_freight_than_left"):
+        after_sales.approve(order, large.refund_sn, OTHER_ADMIN, NOW_MS, two)
 
 
 def test_after_shipping_only_an_admin_adds_freight() -> None:
@@ -179,6 +175,17 @@ def test_an_amount_alone_returns_no_goods_and_never_exceeds_what_is_left() -> No
     assert ask(order, (1, 2)).amount_fen == 2998
     with pytest.raises(NotRefundable, match="nothing_left"):
         ask(order, fen=1)
+
+
+def test_an_amount_that_cancels_the_order_returns_no_goods_but_an_admins_cancel_does() -> None:
+    order, other = paid((1, 2), freight_fen=800), paid((1, 2), freight_fen=800)
+    pay_back(order, approve(order, whole := ask(order, fen=order.pay_fen)))
+    assert (order.status, order.refunds[whole.refund_sn].restocks) == (OrderStatus.CANCELLED, False)
+    asked = ask(other, fen=other.pay_fen)
+    cancelled = after_sales.cancel_paid(other, next(NUMBERS), "", ADMIN, NOW_MS, RULES)
+    assert cancelled is not None
+    assert other.refunds[asked.refund_sn].state is RefundState.REJECTED
+    assert pay_back(other, cancelled).restocks
 
 
 def test_a_return_waits_for_the_goods() -> None:
