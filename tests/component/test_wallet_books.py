@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shop_order.domain.ports import WalletEntry
 from shop_order.service.upkeep.doctor import RECHECK_S, SETTLE_S, Doctor
 from shop_order.service.upkeep.wallet_books import WalletBooks
 from tests.world.wallet import Ledger, Town, buyer
@@ -38,9 +39,9 @@ async def _cancelled_before_its_answer(town: Town) -> str:
     return order_sn
 
 
-async def examined(town: Town) -> list[str]:
+async def examined(town: Town, ledger: Ledger | None = None) -> list[str]:
     books = WalletBooks()
-    await books.load(Ledger(town))
+    await books.load(ledger or Ledger(town))
     found: list[str] = []
     for (order_sn,) in town.order_rows("SELECT order_sn FROM order_info"):
         found += books.faults(await town.world.store.orders.get(order_sn))
@@ -90,6 +91,16 @@ async def test_altered_books_are_told_of(town: Town, sql: str, told: str) -> Non
 
     await town.users_db.run(alter)
     assert any(told in one for one in await examined(town)), await examined(town)
+
+
+async def test_a_refund_that_the_wallet_made_twice_is_told_of(town: Town) -> None:
+    class Twice(Ledger):
+        async def entries(self, after: int, limit: int) -> list[WalletEntry]:
+            found = await super().entries(after, limit)
+            return [one for one in found for _ in range(2 if one.refund_sn else 1)]
+
+    found = await examined(town, Twice(town))
+    assert [one.split(": ")[1] for one in found] == ["the wallet refunded it twice"] * 2
 
 
 async def test_the_doctor_compares_the_ledger(town: Town) -> None:

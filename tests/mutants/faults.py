@@ -161,7 +161,7 @@ FAULTS = (
     fault(
         "an approval by itself stands for two admins",
         REFUNDS,
-        never("approve_by_itself", "rules.need_two(...)"),
+        never("is_approved_by_itself", "rules.need_two(...)"),
     ),
     fault(
         "a stranger's refund is shown",

@@ -339,7 +339,9 @@ class Model:
         if order.status == PAID and refund.lines and self.leaves_nothing(order, refund.lines):
             return left_fen, left_freight_fen
         wanted_fen = max(freight_fen, refund.freight_fen)
-        if freight_fen > left_freight_fen or (refund.lines and wanted_fen > left_freight_fen):
+        if freight_fen > left_freight_fen or (
+            (refund.lines or order.status != PAID) and wanted_fen > left_freight_fen
+        ):
             return None
         amount_fen = refund.fen - refund.freight_fen + wanted_fen
         return None if amount_fen > left_fen else (amount_fen, min(wanted_fen, left_freight_fen))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shop_order.domain.entity.money import Money
-from shop_order.domain.entity.payment import GRACE_MS, MAX_PAID_MS
+from shop_order.domain.entity.payment import GRACE_MS, MAX_PAID_MS, TOLD_OF_SHIPPING
 from shop_order.domain.entity.refund import REFUSED, Refund, RefundLine
 from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import SURPLUS, Event
@@ -40,6 +40,7 @@ ITEM_TEXTS = ("goods_name", "goods_image")
 
 _FINISHED = frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLED})
 _ENDED_REFUND = SETTLED_REFUND | {RefundState.FAILED}
+_SHIPPED = frozenset({OrderStatus.SHIPPED, OrderStatus.COMPLETED})
 _REFUND_STATES: Mapping[str, RefundState] = {
     events.REFUND_REQUESTED: RefundState.REQUESTED,
     events.REFUND_FIRST_APPROVED: RefundState.REQUESTED,
@@ -265,7 +266,7 @@ def _refund(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
         "parcel_no": data.get("parcel_no", ""),
         "failure": data.get("failure", REFUSED if old and state is RefundState.FAILED else ""),
         "out_refund_no": data.get("out_refund_no", sn),
-        "try_ms": Scheduled() if state in DUE_REFUND else None,
+        "try_ms": _try_ms(state),
     }
     if surplus:
         refund["reason"] = code
@@ -274,6 +275,14 @@ def _refund(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
     _note_texts(implied, data, REFUND_TEXTS, sn)
     if event.type in (events.REFUND_SUCCEEDED, events.REFUND_SETTLED):
         _returned(implied.payments[payment_sn], data["amount_fen"])
+
+
+def _try_ms(state: RefundState) -> Scheduled | None:
+    """When the refund is sent or asked about; a failed one only if a notice or a bill says that it did not
+    fail."""
+    if state in DUE_REFUND:
+        return Scheduled()
+    return Scheduled(optional_from_ms=0) if state is RefundState.FAILED else None
 
 
 def _arrived(payment: Columns, data: Mapping[str, Any]) -> None:
@@ -312,21 +321,17 @@ def _finish(implied: Implied) -> None:
     money = Money()
     for sn, told in implied.refunds.items():
         values: Any = told
-        reason = values.get("reason", "")
-        money.add(
-            Refund(
-                sn,
-                values["payment_sn"],
-                values["order_sn"],
-                values["amount_fen"],
-                values["state"],
-                reason,
-                values["surplus"],
-                values["created_ms"],
-            )
-        )
+        refund = Refund(
+            sn, values["payment_sn"], values["order_sn"], values["amount_fen"], values["state"],
+            values.get("reason", ""), values["surplus"], values["created_ms"],
+        )  # fmt: skip
+        money.add(refund)
     pay_fen: Any = implied.order["pay_fen"]
     implied.order["refund_status"] = money.refund_status(pay_fen)
+    for payment in implied.payments.values() if implied.order["status"] in _SHIPPED else ():
+        is_kept = payment["state"] in (PaymentState.PAID, PaymentState.PART_REFUNDED)
+        if is_kept and (payment["payment_type"], payment.get("trade_type")) in TOLD_OF_SHIPPING:
+            payment["ask_ms"] = Scheduled(optional_from_ms=0)  # no event says when its provider was told
 
 
 _Apply = Callable[[Implied, Event, Mapping[str, Any]], None]

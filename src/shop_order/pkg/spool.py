@@ -1,4 +1,4 @@
-"""A list and a set on disk, for what may be too large for memory: SQLite's private temporary files.
+"""A list, a set and groups on disk, for what may be too large for memory: SQLite's private temporary files.
 
 Such a file has no name, and goes when its owner is collected or the process is killed.
 """
@@ -80,6 +80,33 @@ class DiskSet:
 
     def __contains__(self, text: str) -> bool:
         return self._db.execute("SELECT 1 FROM one WHERE text = ?", (text,)).fetchone() is not None
+
+
+class DiskGroups:
+    """Rows of `columns` texts and numbers by key; each group is taken out once."""
+
+    def __init__(self, columns: int) -> None:
+        self._names = ", ".join(f"c{n}" for n in range(columns))
+        self._db = _temporary()
+        self._db.execute(f"CREATE TABLE one (of TEXT, {self._names})")
+        self._db.execute("CREATE INDEX of_key ON one (of)")
+        self._insert = f"INSERT INTO one VALUES (?{', ?' * columns})"
+
+    def add(self, key: str, *row: str | int) -> None:
+        """Add a row to the group of this key."""
+        self._db.execute(self._insert, (key, *row))
+
+    def take(self, key: str) -> Sequence[tuple[Any, ...]]:
+        """Remove the group; return its rows in the sequence in which they were added."""
+        found = self._db.execute(f"SELECT {self._names} FROM one WHERE of = ? ORDER BY rowid", (key,))
+        rows = found.fetchall()
+        self._db.execute("DELETE FROM one WHERE of = ?", (key,))
+        return rows
+
+    def keys(self, limit: int) -> list[str]:
+        """The first keys whose groups were not taken."""
+        found = self._db.execute("SELECT DISTINCT of FROM one ORDER BY of LIMIT ?", (limit,))
+        return [key for (key,) in found]
 
 
 def _temporary() -> sqlite3.Connection:

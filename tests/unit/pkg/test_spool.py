@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shop_order.pkg import spool
-from shop_order.pkg.spool import DiskList, DiskSet
+from shop_order.pkg.spool import DiskGroups, DiskList, DiskSet
 
 texts = st.text(max_size=5)
 rows = st.lists(st.tuples(texts, st.integers(-(2**62), 2**62)), max_size=30)
@@ -43,6 +43,15 @@ def test_a_set_is_a_set(all_: list[str], other: str) -> None:
         in_memory.add(text)
         assert text in on_disk
     assert (other in on_disk) is (other in in_memory)
+
+
+def test_a_group_is_taken_out_once_and_in_sequence() -> None:
+    groups = DiskGroups(2)
+    for key, row in (("b", (2, "x")), ("a", (1, "y")), ("b", (1, "z"))):
+        groups.add(key, *row)
+    assert groups.keys(1) == ["a"]
+    assert groups.take("b") == [(2, "x"), (1, "z")]
+    assert (list(groups.take("b")), groups.keys(9)) == ([], ["a"])
 
 
 def test_how_long_it_has_grown_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shop_order.domain.bill import BillLine, LineState, Mismatch, first_ms
+from shop_order.domain.bill import DAY_MS, BillLine, LineState, Mismatch, first_ms
 from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.payment import Payment
@@ -88,10 +88,30 @@ async def test_a_refund_that_failed_here_but_not_there_succeeds_and_is_not_sent_
     calls = world.provider.refund_calls
     desk.bills[DAY] = lines_of(refund)
     assert await kinds(service, DAY) == [Mismatch.NOT_REFUNDED_HERE]
+    assert (await world.audit.verify())[1] == [], "that the provider is asked again is no fault"
     assert await world.settlement.refund_due() == 1
     assert (await refund_of(world, refund)).state is RefundState.SUCCEEDED
     assert (world.provider.refund_calls, await world.settlement.refund_due()) == (calls, 0)
     assert await kinds(service, DAY) == []
+
+
+async def test_a_refund_under_a_new_number_is_found_in_the_bill(
+    world: World, desk: Desk, service: ReconciliationService
+) -> None:
+    now_ms, world.real_ms = world.real_ms, first_ms(DAY) + DAY_MS // 2
+    refund = await late_refund(world)
+    world.provider.mode = "closed"
+    assert await world.settlement.refund_due() == 1
+    world.provider.mode = "up"
+    await world.refunds.resend(ADMIN, refund.refund_sn)
+    assert await world.settlement.refund_due() == 1
+    world.real_ms = now_ms
+    refund = await refund_of(world, refund)
+    assert refund.state is RefundState.SUCCEEDED
+    assert refund.out_refund_no != refund.refund_sn
+    desk.bills[DAY] = lines_of(refund)
+    result = await service.reconcile(ALIPAY, DAY)
+    assert (result.differences, result.ours) == (0, result.theirs)
 
 
 @pytest.mark.parametrize("state", [LineState.DONE, LineState.OPEN])
@@ -109,6 +129,21 @@ async def test_a_bill_that_lies_about_a_failed_refund_sends_nothing_and_is_belie
     assert asked == len(REFUND_BACKOFF_MS), "not for ever"
     assert (await refund_of(world, refund)).state is RefundState.FAILED
     assert (world.provider.refund_calls, len(world.alerts)) == (calls, alerts)
+
+
+async def test_a_refund_that_is_only_asked_about_is_sent_at_once_if_an_operator_says_so(
+    world: World, desk: Desk, service: ReconciliationService
+) -> None:
+    refund = await refused(world)
+    desk.bills[DAY] = lines_of(refund)
+    await service.reconcile(ALIPAY, DAY)
+    for _ in range(3):
+        assert await world.settlement.refund_due() == 1
+        await world.clock.advance(300)
+    await world.settlement.refund_due()
+    await world.refunds.resend(ADMIN, refund.refund_sn)
+    assert await world.settlement.refund_due() == 1, "not half an hour later"
+    assert (await refund_of(world, refund)).state is RefundState.SUCCEEDED
 
 
 async def test_a_refund_that_the_provider_has_not_ended_agrees_with_one_that_was_sent(

@@ -103,6 +103,17 @@ async def test_it_is_told_again_until_it_is_taken_and_an_operator_learns_it(worl
     assert len(mini.told) == MANY_TRIES + 2
 
 
+async def test_what_is_not_told_yet_is_no_fault_of_the_history(world: World, mini: Mini) -> None:
+    mini.works = False
+    await ship(world, await paid(world, mini))
+    assert (await world.audit.verify())[1] == []
+    await settle(world)
+    assert (await world.audit.verify())[1] == []
+    mini.works = True
+    await settle(world)
+    assert (await world.audit.verify())[1] == [], "told"
+
+
 async def test_a_restart_forgets_nothing(world: World, mini: Mini) -> None:
     mini.works = False
     await ship(world, await paid(world, mini))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shop_order.cmd.cli.command import FOUND, with_core
+from shop_order.cmd.cli.command import FOUND, refuse, with_core
 from shop_order.cmd.cli.reconcile import channel_of, day_of
 from shop_order.pkg.csv_text import csv_text
 from shop_order.pkg.money import yuan_of_fen
@@ -42,6 +42,8 @@ def settlement(
 
     async def export(core: Core) -> int:
         found = await core.settled_days.report(begin.isoformat(), end.isoformat(), which)
+        if channel and not found.days:
+            refuse(f"--channel {channel}: it is not configured, or provides no bills")
         typer.echo(as_json_text(found) if as_json else csv_text(table(found)), nl=as_json)
         return 0 if found.is_complete else FOUND
 
@@ -50,10 +52,13 @@ def settlement(
 
 def table(found: SettlementReport) -> list[Sequence[str | int]]:
     """Return the rows of the CSV."""
+    from shop_order.domain.settled_day import DayState
+
     rows: list[Sequence[str | int]] = [COLUMNS]
     rows += [(str(one.day), one.channel, one.state, *cells(one.sums)) for one in found.days]
-    state = "complete" if found.is_complete else "incomplete"
-    rows += [("total", channel, state, *cells(sums)) for channel, sums in found.by_channel.items()]
+    unsure = {one.channel for one in found.days if one.state is not DayState.RECONCILED}
+    for channel, sums in found.by_channel.items():
+        rows.append(("total", channel, "incomplete" if channel in unsure else "complete", *cells(sums)))
     return rows
 
 

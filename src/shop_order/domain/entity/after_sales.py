@@ -141,13 +141,18 @@ def approve_by_itself(order: Order, refund_sn: str, now_ms: int, rules: RefundRu
 
     Raises RefundNotFound, NotRefundable.
     """
+    if not is_approved_by_itself(order, refund_sn, now_ms, rules):
+        return None
+    return approve(order, refund_sn, SYSTEM, now_ms, rules)
+
+
+def is_approved_by_itself(order: Order, refund_sn: str, now_ms: int, rules: RefundRules) -> bool:
+    """Whether `approve_by_itself` would approve it. Raises RefundNotFound, NotRefundable."""
     refund = find(order, refund_sn)
     in_time = not rules.auto_approve_ms or now_ms < refund.created_ms + rules.auto_approve_ms
     if refund.state is not RefundState.REQUESTED or refund.approvals or in_time:
-        return None
-    if rules.need_two(order, amounts.approved_amount(order, refund, 0)[0]):
-        return None
-    return approve(order, refund_sn, SYSTEM, now_ms, rules)
+        return False
+    return not rules.need_two(order, amounts.approved_amount(order, refund, 0)[0])
 
 
 def cancel_paid(
@@ -279,9 +284,12 @@ def succeeded(order: Order, refund_sn: str, now_ms: int) -> None:
 def failed(order: Order, refund_sn: str, now_ms: int, *, failure: str = REFUSED, asked: str = "") -> None:
     """Record that the provider refused; an operator must decide. Raises IllegalTransition.
 
-    Ignored if it is about the number `asked`, and the refund was sent under another one meanwhile.
+    Ignored if that is known, or if it is about the number `asked`, and the refund was sent under another one
+    meanwhile.
     """
-    if asked not in ("", order.refunds[refund_sn].out_refund_no):
+    refund = order.refunds[refund_sn]
+    known = refund.state in (RefundState.FAILED, RefundState.SETTLED)
+    if known or asked not in ("", refund.out_refund_no):
         return
     refund = order.money.move(refund_sn, RefundState.FAILED, finished_ms=now_ms, failure=failure)
     order.record_refund(events.REFUND_FAILED, refund, SYSTEM, now_ms)

@@ -94,7 +94,8 @@ def approved_amount(order: Order, refund: Refund, freight_fen: int) -> tuple[int
     if order.status is OrderStatus.PAID and refund.lines and _sends_nothing(order, refund.lines):
         return left_fen, freight_left_fen
     wanted_fen = max(freight_fen, refund.freight_fen)
-    if (wanted_fen if refund.lines else freight_fen) > freight_left_fen:
+    is_added = refund.lines or order.status is not OrderStatus.PAID  # by the first of two admins
+    if (wanted_fen if is_added else freight_fen) > freight_left_fen:
         raise NotRefundable("more_freight_than_left", left_fen=freight_left_fen)
     amount_fen = refund.amount_fen + wanted_fen - refund.freight_fen
     if amount_fen > left_fen:

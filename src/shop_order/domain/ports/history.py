@@ -38,8 +38,8 @@ class Outbox(Protocol):
 class OverdueWork:
     """Overdue items: their number, and since when the oldest is overdue (epoch ms, 0 if none).
 
-    `what` is `order` (past its due time), `payment` (past its time, with an unknown result) or `refund`
-    (approved, not known to have succeeded).
+    `what` is `order` (past its due time), `payment` (past its time, with an unknown result), `refund`
+    (approved, not known to have succeeded) or `refund_decision` (requested, not decided).
     """
 
     what: str

@@ -29,10 +29,8 @@ INSERT_PAYMENT = f"INSERT INTO payment ({PAYMENT.select}, open_order_sn, ask_ms)
 UPDATE_PAYMENT = f"UPDATE payment SET {PAYMENT.changing}, open_order_sn = ?, ask_ms = ? WHERE payment_sn = ?"
 INSERT_REFUND = f"INSERT INTO refund ({REFUND.select}, surplus_of, try_ms) VALUES"
 # A refund that becomes due is tried at once; one that stays due keeps its schedule.
-UPDATE_REFUND = (
-    f"UPDATE refund SET {REFUND.changing}, tries = CASE WHEN try_ms IS NULL THEN 0 ELSE tries END,"
-    " try_ms = CASE WHEN ? IS NULL THEN NULL ELSE COALESCE(try_ms, ?) END WHERE refund_sn = ?"
-)
+UPDATE_REFUND = f"UPDATE refund SET {REFUND.changing} WHERE refund_sn = ?"
+SCHEDULE_REFUND = f"UPDATE refund SET {REFUND.changing}, tries = 0, try_ms = ? WHERE refund_sn = ?"
 INSERT_TRADE_NO = "INSERT INTO trade_no_claim (trade_no, payment_type, seller, payment_sn, created_ms) VALUES"
 # An empty seller matches any: payments from before numbers were claimed have none.
 HELD_BY_ANOTHER = (
@@ -225,11 +223,13 @@ async def _store_refunds(session: Session, changed: Iterable[Decision]) -> None:
     new: list[Row] = []
     for one in changed:
         for refund, surplus_of, try_ms in changed_refunds(one.order, one.before):
-            if refund.refund_sn in one.before.refunds:
-                values = (*REFUND.changed(refund), try_ms, try_ms, refund.refund_sn)
-                await session.run(UPDATE_REFUND, values)
-            else:
+            before = one.before.refunds.get(refund.refund_sn)
+            if before is None:
                 new.append((*rows.REFUND.row(refund), surplus_of, try_ms))
+            elif before.state in DUE_REFUND and refund.state in DUE_REFUND:
+                await session.run(UPDATE_REFUND, (*REFUND.changed(refund), refund.refund_sn))
+            else:
+                await session.run(SCHEDULE_REFUND, (*REFUND.changed(refund), try_ms, refund.refund_sn))
     await insert(session, INSERT_REFUND, new)
 
 

@@ -55,7 +55,11 @@ class AutoApproval:
             return after_sales.approve_by_itself(order, refund_sn, self.clock(), self.rules())
 
         refund = await self.refunds.find(refund_sn)
+        order = await self.orders.get(refund.order_sn)
         try:
+            # Only read, since those that are skipped are looked at in every scan.
+            if not after_sales.is_approved_by_itself(order, refund_sn, self.clock(), self.rules()):
+                return False
             return (await self.orders.change(refund.order_sn, decide))[1] is not None
         except NotRefundable:
             return False

@@ -178,7 +178,7 @@ class DayComparison:
             seen += len(paid)
             self._pace.at(Step.SEARCHING, seen)
         async for refunded in self._refunded(end_ms):
-            for refund in [one for one in refunded if one.refund_sn not in self._theirs.refunds]:
+            for refund in [one for one in refunded if one.out_refund_no not in self._theirs.refunds]:
                 if refund.finished_ms >= end_ms - EDGE_MS:
                     waiting += 1
                 elif not await earlier.has_refund(refund, day):
