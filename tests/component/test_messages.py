@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema_rs import Draft202012Validator, ValidationError
 
 from shop_order.domain.entity.after_sales import RefundRules, RefundWish
 from shop_order.domain.status import PaymentType, RefundType

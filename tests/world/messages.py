@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 Schema = Mapping[str, Any]
 OF_OBJECTS = {"type", "description", "required", "properties"}
@@ -19,7 +19,8 @@ OF_OBJECTS = {"type", "description", "required", "properties"}
 def document() -> Mapping[str, Any]:
     """The document that the package ships."""
     text = (files("shop_order.api") / "messages" / "asyncapi.yaml").read_text("utf-8")
-    found: Mapping[str, Any] = yaml.safe_load(text)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found: Mapping[str, Any] = yaml.load(text, loader)
     return found
 
 
@@ -68,7 +69,7 @@ def _parts(schema: Schema) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def validator(channel: str, type: str) -> Any:
+def validator(channel: str, type: str) -> Draft202012Validator:
     """Of the bodies of one type."""
     known = messages(channel)
     assert type in known, f"asyncapi.yaml has no {type} in {channel}"
