@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import pytest_asyncio
 
 from shop_order.api.proto.shop import neighbours_pb2
 from shop_order.domain.entity.order import Order
+from shop_order.domain.entity.refund import Refund
 from shop_order.domain.status import OrderStatus, RefundState
 from shop_order.domain.valueobject.parties import Role
 from tests.shop import Shop
@@ -27,6 +30,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.engine("sqli
 
 ROUNDS, BATCHES = 20, 10  # of each race
 GOODS, NUMS = 109, 2
+SECOND_APPROVAL_FEN = 1000  # a whole refund needs two admins, one of a fen does not
 # A connection that was idle may be closed at the moment it is used.
 PLAIN: dict[str, Any] = {
     "timeout": 20,
@@ -42,7 +46,12 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """The whole Shop; nothing is scanned unless a test says so."""
     folder = tmp_path_factory.mktemp("shop")
     async with (
-        Shop(folder, ORDER__SCAN_INTERVAL_S="3600", PRICING__FREIGHT_FEN="800") as running,
+        Shop(
+            folder,
+            ORDER__SCAN_INTERVAL_S="3600",
+            PRICING__FREIGHT_FEN="800",
+            REFUND__SECOND_APPROVAL_FEN=str(SECOND_APPROVAL_FEN),
+        ) as running,
         httpx.AsyncClient(base_url=running.url, **PLAIN) as http,
         httpx.AsyncClient(base_url=running.sandbox_url, **PLAIN) as provider,
     ):
@@ -134,8 +143,9 @@ class Racer:
 
     async def finish(self) -> None:
         """Admins decide what is open, and goods that were sent back arrive."""
-        for sn in await self.numbers(RefundState.REQUESTED):
-            await self.post(f"/admin/refunds/{sn}/approve", admin=1)
+        for admin in (1, 2):
+            for sn in await self.numbers(RefundState.REQUESTED):
+                await self.post(f"/admin/refunds/{sn}/approve", admin=admin)
         for sn in await self.numbers(RefundState.REQUESTED):  # no money was left for it
             await self.post(f"/admin/refunds/{sn}/reject", {"reason": "已退完"}, admin=1)
         for sn in await self.numbers(RefundState.AWAITING_RETURN):
@@ -143,6 +153,14 @@ class Racer:
 
 
 Race = Callable[[Racer], Coroutine[Any, Any, None]]
+
+
+async def two_admins(one: Racer) -> None:
+    await one.bought(shipped=one.random.random() < 0.5)
+    await one.request()
+    for sn in await one.numbers(RefundState.REQUESTED):
+        first, second = (partial(one.post, f"/admin/refunds/{sn}/approve", admin=n) for n in (1, 2))
+        await one.race(first, second, first, second, *one.random.sample([one.send, one.decide], 1))
 
 
 async def refund_and_ship(one: Racer) -> None:
@@ -177,6 +195,7 @@ async def everything_at_once(one: Racer) -> None:
 
 
 RACES: Mapping[str, Race] = {
+    "two admins": two_admins,
     "refund x ship": refund_and_ship,
     "refund x complete": refund_and_complete,
     "refund x late notice": refund_and_late_notice,
@@ -226,6 +245,8 @@ async def must_add_up(shop: Shop, racer: Racer) -> str:
     for kind in ("refund.approved", "refund.sent", "refund.succeeded", "refund.returned"):
         numbers = Counter(e.payload.decode().split('"refund_sn":"')[1][:28] for e in events if e.type == kind)
         assert not [sn for sn, times in numbers.items() if times > 1], kind
+    for refund in order.refunds.values():
+        must_have_approvals(refund, events)
     types = Counter(event.type for event in events)
     assert types["order.shipped"] + types["order.cancelled"] <= 1
     if order.status is OrderStatus.CANCELLED and types["order.paid"]:
@@ -240,3 +261,19 @@ async def must_add_up(shop: Shop, racer: Racer) -> str:
     )
     assert sum(line.nums for line in lease.returned) == came_back <= NUMS
     return f"{order.status.name} {order.refund_status.name}"
+
+
+def must_have_approvals(refund: Refund, events: Sequence[Any]) -> None:
+    """Two of different admins, if it is large."""
+    payloads = [(event.type, orjson.loads(event.payload)) for event in events]
+    approved = [
+        (type, payload["operator_id"])
+        for type, payload in payloads
+        if payload.get("refund_sn") == refund.refund_sn
+        and type in ("refund.first_approved", "refund.approved")
+    ]
+    if refund.is_decided and not refund.surplus and refund.amount_fen >= SECOND_APPROVAL_FEN:
+        (first, one), (last, other) = approved[-2:]
+        assert (first, last) == ("refund.first_approved", "refund.approved")
+        assert one != other
+        assert refund.approvals == 2
