@@ -29,23 +29,35 @@ NOTE, WISH, DECISION, CANCEL = "请放门卫处", "不合身", "照片收到", "
 PERSONAL = (*filter(None, ADDRESS.texts), NOTE, WISH, DECISION, CANCEL)
 
 
-class Overheard(Town):
-    """A town with a broker that takes everything, and remembers what was sent through it, in both ways."""
+class Broker:
+    """See `Publisher`: it takes everything; the wallet's commands are on their way then."""
 
     brokered = True
+
+    def __init__(self, commands: list[bytes]) -> None:
+        self.sent: list[Message] = []
+        self._commands = commands
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def publish(self, messages: Sequence[Message]) -> set[str]:
+        self.sent += messages
+        self._commands += [one.body for one in messages if one.topic == WALLET_COMMANDS]
+        return {one.id for one in messages}
+
+
+class Overheard(Town):
+    """A town with a broker, which remembers what was sent in both ways."""
 
     def __init__(self) -> None:
         rules = RefundRules(WEEK_MS, second_approval_fen=1)  # each refund needs two admins
         super().__init__(World(rules=OrderRules(unpaid_limit=0), refund_rules=rules))
-        self.carry_by(self)
-        self.sent: list[Message] = []
+        broker = Broker(self.commands)
+        self.carry_by(broker)
+        self.sent = broker.sent
         self.answered: list[bytes] = []
-
-    async def publish(self, sending: Sequence[Message]) -> set[str]:
-        """See `Publisher`."""
-        self.sent += sending
-        self.commands += [one.body for one in sending if one.topic == WALLET_COMMANDS]
-        return {one.id for one in sending}
 
     async def deliver_answer(self, *bodies: bytes, actor: Actor = WALLET) -> list[str]:
         self.answered += bodies

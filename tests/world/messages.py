@@ -37,7 +37,7 @@ def messages(channel: str) -> Mapping[str, Any]:
     return {name: at(one["$ref"]) for name, one in document()["channels"][channel]["messages"].items()}
 
 
-def strict(schemas: Iterable[Schema]) -> Schema:
+def strict(schemas: Iterable[Schema]) -> dict[str, Any]:
     """One schema for all of these together that also refuses the fields that none of them names."""
     parts = [part for schema in schemas for part in _parts(schema)]
     if any(part.get("type") == "object" or "properties" in part for part in parts):
