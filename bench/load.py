@@ -1,13 +1,15 @@
 """The load generator: `python -m bench.load ADDRESS ANSWERS`, commands on standard input, results on output.
 
 Closed loop: each caller sends its next call once the last one is answered. Messages are built before the run
-and answers are parsed after it, so that the generator uses little CPU.
+and answers are parsed after it, so that the generator uses little CPU. What providers sign is prepared by a
+command of its own, so that the signing is not measured.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import secrets
 import sys
@@ -16,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import grpc
 import grpc.aio
 import uvloop
 
+from bench.notices import SIGNED, NotTaken, Poster, accepted, signer
 from bench.shop import SEEDED_GOODS
 from shop_order.api.proto import order_pb2 as pb
 from shop_order.api.proto.shop.neighbours_pb2 import OrderSns
@@ -41,6 +44,10 @@ CHANNELS = {"alipay": 1, "wechat": 2, "balance": 3}  # to `payment_type`
 
 UNCACHED_ORDERS = 20_000  # orders that GetOrder reads before it repeats one
 CACHED_ORDERS = 200  # orders that stay in the cache
+OTHER_SERVICES = {
+    "CheckReservations": "shop.neighbours.ReservationCheck",
+    "Deliver": "shop.neighbours.EventInbox",
+}
 LEASES_PER_CALL = 100  # order numbers in one CheckReservations call
 
 Metadata = tuple[tuple[str, str], ...]
@@ -69,8 +76,9 @@ class Callers:
         self._prefix = secrets.token_hex(6)
         self._number = count()
         self._placed: list[tuple[int, int, str]] = []  # index of the user, id, order number
-        self._paying = 0  # so many of them, from the end, have an attempt
+        self._unpaid: list[tuple[int, str]] = []  # of these the ones without an attempt
         self._attempts: list[tuple[int, pb.PaymentInfo]] = []
+        self._signed: dict[str, list[tuple[int, Call]]] = {}  # by the kind of run that sends them
         self._gateway = GatewaySecret([secret().encode()])
 
     async def run(self, kind: str, callers: int, warm_up_s: float, window_s: float) -> None:
@@ -83,11 +91,11 @@ class Callers:
             **{f"PayOrder ({name})": partial(self._payments, type) for name, type in CHANNELS.items()},
             **{f"NotifyPayment ({name})": partial(self._notices, type) for name, type in CHANNELS.items()},
             "CheckReservations": self._checks,
+            **{name: partial(self._prepared, name) for name in SIGNED},
         }
         calls, method = makers[kind](), kind.partition(" ")[0]
-        service = "shop.neighbours.ReservationCheck" if kind == "CheckReservations" else "order.OrderService"
-        path = f"/{service}/{method}"
-        call: Callable[..., Any] = self._channel.unary_unary(path)
+        poster = Poster(int(os.environ["SHOP_ORDER_SERVER__HTTP_PORT"]))
+        call = poster.post if method == "POST" else self._method(method)
         tally = Tally()
         begin = time.perf_counter() + warm_up_s
         end = begin + window_s
@@ -97,6 +105,7 @@ class Callers:
         await asyncio.sleep(end - time.perf_counter())
         emit(event="end")
         await asyncio.gather(*tasks)
+        poster.close()
         if method == "CreateOrder":
             self._record(tally.answers)
         if method == "PayOrder":
@@ -112,9 +121,47 @@ class Callers:
             answered=len(tally.answers),
         )
 
+    async def prepare(self, kind: str, orders: int, callers: int) -> None:
+        """Have so many orders to pay, or with a payment and its signed notice; emits `prepared`."""
+        missing = max(0, orders - len(self._unpaid))
+        placed = await self._all("CreateOrder", islice(self._orders(), missing), callers)
+        self._record(placed.answers)
+        errors = placed.errors + (await self._sign(kind, orders, callers) if kind in SIGNED else Counter())
+        emit(event="prepared", errors=dict(errors))
+
+    async def _sign(self, kind: str, orders: int, callers: int) -> Counter[str]:
+        """Begin to pay orders, and sign a notice for each; return the errors."""
+        payment_type = SIGNED[kind]
+        if payment_type == CHANNELS["balance"]:
+            self._silence_wallet()
+        paid = await self._all("PayOrder", islice(self._payments(payment_type), orders), callers)
+        attempts = [(who, pb.PaymentInfo.FromString(raw)) for who, raw in paid.answers]
+        sign = signer(kind, Path(os.environ["SHOP_SANDBOX_KEYS_DIR"]))
+        (token,) = tokens(["wallet"], Role.SERVICE)
+        metadata = (("authorization", f"Bearer {token}"),)  # ignored by HTTP
+        self._signed[kind] = [(who, (sign(FIRST_USER + who, one), metadata)) for who, one in attempts]
+        return paid.errors
+
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
+
+    def _method(self, method: str) -> Callable[..., Any]:
+        path = f"/{OTHER_SERVICES.get(method, 'order.OrderService')}/{method}"
+        call: Callable[..., Any] = self._channel.unary_unary(path)
+        return accepted(call) if method == "Deliver" else call
+
+    async def _all(self, method: str, calls: Iterator[tuple[int, Call]], callers: int) -> Tally:
+        """Make all the calls, however long they take."""
+        tally, call = Tally(), self._method(method)
+        await asyncio.gather(*(drive(call, calls, tally, 0.0, math.inf) for _ in range(callers)))
+        return tally
+
+    @staticmethod
+    def _silence_wallet() -> None:
+        """Take the sandbox's wallet its right to answer: it would refuse our users, who have no balance."""
+        (token,) = tokens(["inventory"], Role.SERVICE)
+        (Path(os.environ["SHOP_SANDBOX_DATA_DIR"]) / "wallet.token").write_text(token)
 
     def _orders(self) -> Iterator[tuple[int, Call]]:
         bodies = cycle([body(n) for n in range(BODIES)])
@@ -133,9 +180,8 @@ class Callers:
 
     def _payments(self, payment_type: int) -> Iterator[tuple[int, Call]]:
         """First attempts: no order is paid in two ways."""
-        while self._paying < len(self._placed):
-            self._paying += 1
-            who, _, order_sn = self._placed[-self._paying]
+        while self._unpaid:
+            who, order_sn = self._unpaid.pop()
             request = pb.PayOrderRequest(order_sn=order_sn, payment_type=payment_type)
             yield who, (request.SerializeToString(), self._authorized(who))
 
@@ -155,6 +201,9 @@ class Callers:
             notice.sign = self._gateway.sign(signed)
             yield who, (notice.SerializeToString(), ())
 
+    def _prepared(self, kind: str) -> Iterator[tuple[int, Call]]:
+        yield from self._signed.pop(kind)
+
     def _checks(self) -> Iterator[tuple[int, Call]]:
         """Calls that ask about unpaid orders, as the inventory does for expired leases."""
         numbers = [order_sn for _, _, order_sn in self._placed]
@@ -171,6 +220,7 @@ class Callers:
         with self._answers.open("a") as file:
             file.writelines(f"{info.order_sn}\n" for _, info in placed)
         self._placed.extend((who, info.id, info.order_sn) for who, info in placed)
+        self._unpaid.extend((who, info.order_sn) for who, info in placed)
 
 
 async def drive(
@@ -186,6 +236,9 @@ async def drive(
             answer = await call(message, metadata=metadata, timeout=DEADLINE_S)
         except grpc.aio.AioRpcError as error:
             tally.errors[error.code().name] += 1
+            continue
+        except NotTaken as error:
+            tally.errors[str(error)] += 1
             continue
         ended = clock()
         tally.answers.append((who, answer))
@@ -243,7 +296,8 @@ async def run_commands(address: str, answers: Path) -> None:
     emit(event="ready")
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command = json.loads(line)
-        await callers.run(command["method"], command["callers"], command["warm_up_s"], command["window_s"])
+        act = callers.prepare if "orders" in command else callers.run
+        await act(**command)
     await callers.close()
 
 

@@ -10,6 +10,27 @@ from pathlib import Path
 
 from bench.profile import Shares
 
+OLD, NEW = "old", "new"  # the code of `--against`, and ours
+COMPARED = (
+    "per_second",
+    "service_us",
+    "p50_ms",
+    "p99_ms",
+    "generator_us",
+)  # the last shows the machine's speed
+HEADS = (
+    "transport",
+    "method",
+    "callers",
+    "per_second",
+    "p50_ms",
+    "p99_ms",
+    "service_us",
+    "sandbox_us",
+    "database_us",
+    "generator_us",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -26,7 +47,9 @@ class Run:
     database_us: float  # of the database's own processes on this machine, if any
     generator_us: float
     outbox: int  # events not yet published at the end of the window
+    answered: int  # calls, those of the warm-up included
     shares: Shares | None = None  # the service's CPU use, if profiled
+    code: str = ""  # with `--against`: OLD or NEW
 
 
 @dataclass(slots=True)
@@ -45,6 +68,16 @@ class Results:
     rest_mib: list[float] = field(default_factory=list)
     busy_mib: list[float] = field(default_factory=list)
     counted: int = 0
+
+
+def as_text(results: Results) -> str:
+    """What is printed."""
+    if not results.runs[0].code:
+        return as_table(summary(results))
+    rows = comparison(results)
+    more = [medians_of(group, {}) for group in grouped(results.runs) if not is_of_both(group)]
+    lines = [*aligned(rows, list(rows[0])), "", *aligned(more, HEADS), ""]
+    return "\n".join([*lines, f"machine: {dict(results.machine)}", f"orders_counted: {results.counted}"])
 
 
 def summary(results: Results) -> dict[str, object]:
@@ -72,6 +105,29 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs grouped by method, callers and transport."""
     kinds = sorted({(run.method, run.callers, run.transport) for run in runs})
     return [[run for run in runs if (run.method, run.callers, run.transport) == kind] for kind in kinds]
+
+
+def is_of_both(group: Sequence[Run]) -> bool:
+    """Whether the old code ran as well."""
+    return any(run.code == OLD for run in group)
+
+
+def comparison(results: Results) -> list[dict[str, object]]:
+    """The medians of both codes, and of the ratios new to old within a round."""
+    rows = []
+    for group in filter(is_of_both, grouped(results.runs)):
+        old, new = ([run for run in group if run.code == code] for code in (OLD, NEW))
+        row: dict[str, object] = {
+            name: getattr(group[0], name) for name in ("transport", "method", "callers")
+        }
+        for name in COMPARED:
+            pairs = [(getattr(a, name), getattr(b, name)) for a, b in zip(old, new, strict=True)]
+            digits = 2 if name.endswith("ms") else 0
+            row[f"old_{name}"] = rounded_median([a for a, _ in pairs], digits)
+            row[f"new_{name}"] = rounded_median([b for _, b in pairs], digits)
+            row[f"{name}_ratio"] = rounded_median([b / a for a, b in pairs if a], 3)
+        rows.append(row)
+    return rows
 
 
 def medians_of(group: Sequence[Run], bare: Mapping[int, Sequence[float]]) -> dict[str, object]:
@@ -106,23 +162,8 @@ def rounded_median(values: Sequence[float], digits: int = 0) -> float:
 def as_table(medians: Mapping[str, object]) -> str:
     """The table that is printed."""
     rows = [*as_rows(medians["create_order"]), *as_rows(medians["other"])]
-    heads = (
-        "transport",
-        "method",
-        "callers",
-        "per_second",
-        "p50_ms",
-        "p99_ms",
-        "service_us",
-        "sandbox_us",
-        "database_us",
-        "generator_us",
-    )
     ratios = sorted({name for row in rows for name in row if name.startswith("ratio")}, key=len)
-    table = [[*heads, *(name.replace("_", " ") for name in ratios)]]
-    table += [[str(row.get(name, "")) for name in (*heads, *ratios)] for row in rows]
-    widths = [max(len(cell[i]) for cell in table) for i in range(len(table[0]))]
-    text = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    text = aligned(rows, [*HEADS, *ratios])
     rest = (
         "machine",
         "database",
@@ -136,6 +177,13 @@ def as_table(medians: Mapping[str, object]) -> str:
     )
     text += ["", *(f"{name}: {medians[name]}" for name in (*rest, "orders_counted"))]
     return "\n".join(text)
+
+
+def aligned(rows: Sequence[Mapping[str, object]], heads: Sequence[str]) -> list[str]:
+    """The lines of a table with these columns."""
+    table = [list(heads), *([str(row.get(name, "")) for name in heads] for row in rows)]
+    widths = [max(len(cell[i]) for cell in table) for i in range(len(heads))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
 
 
 def profiles(results: Results) -> str:
@@ -165,7 +213,8 @@ def write(path: Path, results: Results) -> None:
         "runs": [asdict(run) for run in results.runs],
         "bare": {str(n): [round(rate) for rate in rates] for n, rates in results.bare.items()},
     }
-    document = {"medians": summary(results), "every_run": rounded(every)}
+    medians = comparison(results) if results.runs[0].code else summary(results)
+    document = {"medians": medians, "every_run": rounded(every)}
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 

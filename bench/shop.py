@@ -39,12 +39,19 @@ def free_ports(count: int) -> list[int]:
 class Shop:
     """`with Shop(…) as shop:` runs service and sandbox; `start_s` is the time to its first answer."""
 
-    def __init__(self, folder: Path, database: Database, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, database: Database, settings: Mapping[str, str], checkout: Path | None = None
+    ) -> None:
+        """`checkout`: run the code of this folder in place of ours."""
         self.folder = folder
+        self.checkout = checkout
+        self.answers = folder / "answers.txt"  # the numbers of the answered orders
         self.database = database
         self.settings = settings
         self.grpc_port, self.http_port, self._sandbox_grpc, self._sandbox_http = free_ports(4)
         self.start_s = 0.0
+        sandbox = f"http://127.0.0.1:{self._sandbox_http}"
+        self._gateways = gateways_of(checkout, sandbox) if checkout else gateway_settings(sandbox)
         self._service: subprocess.Popen[bytes] | None = None
         self._sandbox: subprocess.Popen[bytes] | None = None
 
@@ -58,7 +65,6 @@ class Shop:
         # As in an installation: compiled once, outside the source tree.
         inherited.pop("PYTHONDONTWRITEBYTECODE", None)
         inherited["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "compiled")
-        sandbox = f"http://127.0.0.1:{self._sandbox_http}"
         return {
             **inherited,
             "SHOP_ORDER_APP__ENV": "test",
@@ -66,7 +72,7 @@ class Shop:
             "SHOP_ORDER_SERVER__GRPC_PORT": str(self.grpc_port),
             "SHOP_ORDER_SERVER__HTTP_PORT": str(self.http_port),
             **{f"SHOP_ORDER_NEIGHBOURS__{n}": neighbours for n in ("GOODS", "INVENTORY", "USERS", "INBOXES")},
-            **{f"SHOP_ORDER_{name}": url for name, url in gateway_settings(sandbox).items()},
+            **{f"SHOP_ORDER_{name}": url for name, url in self._gateways.items()},
             "SHOP_ORDER_LIMIT__USER_RATE": "0",
             "SHOP_ORDER_LIMIT__UNPAID_ORDERS": "0",
             "SHOP_ORDER_LOG__LEVEL": "info",
@@ -133,17 +139,19 @@ class Shop:
 
     def _spawn(self, module: str, name: str) -> subprocess.Popen[bytes]:
         self.folder.mkdir(parents=True, exist_ok=True)
+        environ = {**self.environ, **(code_of(self.checkout) if self.checkout else {})}
         with (self.folder / f"{name}.out").open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", module, "serve"], env=self.environ, stdout=output, stderr=output
+                [sys.executable, "-m", module, "serve"], env=environ, stdout=output, stderr=output
             )
 
 
 class Generator:
     """`with Generator(…) as load:` runs the load generator (bench/load.py) as a process."""
 
-    def __init__(self, shop: Shop, answers: Path) -> None:
-        self._command = [sys.executable, "-m", "bench.load", f"127.0.0.1:{shop.grpc_port}", str(answers)]
+    def __init__(self, shop: Shop) -> None:
+        address = f"127.0.0.1:{shop.grpc_port}"
+        self._command = [sys.executable, "-m", "bench.load", address, str(shop.answers)]
         self._environ = shop.environ
 
     def __enter__(self) -> Self:
@@ -177,6 +185,28 @@ class Generator:
             raise Failed("the load generator ended")
         message: dict[str, Any] = json.loads(line)
         return message
+
+
+def code_of(checkout: Path) -> dict[str, str]:
+    """The environment variable with which Python takes the packages from a checkout."""
+    return {"PYTHONPATH": str(checkout.resolve() / "src")}
+
+
+def gateways_of(checkout: Path, sandbox: str) -> dict[str, str]:
+    """`gateway_settings` of a checkout, which refuses those of channels that it lacks. Raises Failed."""
+    asked = "import json, sys; from shop_sandbox import providers as p"
+    asked += "; print(json.dumps([p.__file__, p.gateway_settings(sys.argv[1])]))"
+    environ = {**os.environ, **code_of(checkout)}
+    done = subprocess.run(
+        [sys.executable, "-c", asked, sandbox], env=environ, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Failed(f"{checkout} does not run:\n{done.stderr[-2000:]}")
+    file, settings = json.loads(done.stdout)
+    if not Path(file).is_relative_to(checkout.resolve()):
+        raise Failed(f"not the code of {checkout}: {file}")
+    found: dict[str, str] = settings
+    return found
 
 
 def wait_for(port: int, path: str, process: subprocess.Popen[bytes], output: Path) -> None:

@@ -111,7 +111,7 @@ async def test_over_grpc_what_is_expected_has_the_freight_in_it(tmp_path: Path) 
         placed = await town.place_9_1()
         paid_fen = placed.pay_amount_fen
         assert (await town.place_9_1(expected_total_fen=paid_fen)).freight_amount_fen == 2000
-        with pytest.raises(grpc.aio.AioRpcError, match=r"运费 2000 分|2000 of freight"):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"运费 20.00 元|20.00 yuan of freight"):
             await town.place_9_1(expected_total_fen=placed.total_amount_fen)
 
 

@@ -279,6 +279,17 @@ async def test_bad_input_is_refused_alike_in_both_protocols(
     assert not (await shop.order(order_sn))["refunds"]
 
 
+@pytest.mark.parametrize("wish", [{}, {"amount_fen": 500}, {"type": "return"}])
+async def test_an_empty_list_of_goods_never_means_all(shop: Shop, wish: dict[str, Any]) -> None:
+    order_sn = str((await shop.paid(goods=109))["order_sn"])
+    path, headers = f"/api/v1/orders/{order_sn}/refunds", shop.bearer()
+    answer = await shop.http.post(path, json=wish | {"items": []}, headers=headers)
+    found = answer.json()
+    assert (answer.status_code, found["error"]) == (400, "INVALID_ARGUMENT"), answer.text
+    assert (found["details"]["field"], found["details"]["problem"]) == ("items", "required")
+    assert not (await shop.order(order_sn))["refunds"]
+
+
 @pytest.mark.parametrize(
     ("wish", "problem"),
     [

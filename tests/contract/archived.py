@@ -49,7 +49,7 @@ async def completed(store: Store, *lines: tuple[int, int], user: int = 7) -> Ord
     new = await added(store, *lines, user=user)
     first = await opened(store, new)
     await store.orders.change(new.order_sn, lambda o: o.close_attempt(first.payment_sn, BUYER, NOW_MS))
-    await store.payments.stop_queries(first.payment_sn)
+    await store.payments.stop_queries(first.closed(), first.grace_end_ms)
     await paid(store, new, await opened(store, new))
     await store.orders.change(
         new.order_sn, lambda o: o.ship("顺丰", "SF1", BUYER, NOW_MS, auto_confirm_ms=DAY_MS)
@@ -62,7 +62,7 @@ async def cancelled(store: Store, user: int = 7) -> Order:
     new = await added(store, user=user)
     payment = await opened(store, new)
     await store.orders.change(new.order_sn, lambda o: o.close_attempt(payment.payment_sn, BUYER, NOW_MS))
-    await store.payments.stop_queries(payment.payment_sn)
+    await store.payments.stop_queries(payment.closed(), payment.grace_end_ms)
 
     def cancel(o: Order) -> None:
         o.cancel("不要了", BUYER, NOW_MS, code="BUYER")

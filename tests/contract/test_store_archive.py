@@ -177,7 +177,7 @@ async def test_an_order_whose_provider_is_still_to_be_asked_stays_where_it_is_lo
         p for p, _ in await store.payments.due_queries(NOW_MS, 10)
     ]
     assert engine.sql("SELECT order_sn FROM order_info_history") == [(done.order_sn,)]
-    await store.payments.stop_queries(attempt)
+    await store.payments.stop_queries(asked.payments[attempt], 1)
     assert await archive_all(store) == 1
 
 

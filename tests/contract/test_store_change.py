@@ -153,7 +153,10 @@ async def test_an_attempt_that_was_closed_early_is_asked_about_after_its_link_en
     assert await store.payments.due_queries(early.grace_end_ms - 1, 10) == []
     await store.payments.postpone_query(early.payment_sn, early.grace_end_ms + 5)
     assert await store.payments.due_queries(early.grace_end_ms + 4, 10) == []
-    await store.payments.stop_queries(early.payment_sn)
+    for read, at_ms in ((asked, early.grace_end_ms), (early, early.grace_end_ms + 5)):
+        await store.payments.stop_queries(read, at_ms)
+        assert await store.payments.due_queries(NOW_MS + 10**9, 10), "it has changed since"
+    await store.payments.stop_queries(asked, early.grace_end_ms + 5)
     assert await store.payments.due_queries(NOW_MS + 10**9, 10) == []
 
     def open_and_close(o: Order) -> None:

@@ -33,6 +33,7 @@ from shop_order.repository.dao.store import Store, open_store
 from tests.contract.engine import BUYER, DAY_MS, NOW_MS, Engine, add, key, opened, order, paid, sn
 from tests.contract.servers import connected
 from tests.recording.recorder import recorded
+from tests.world.provider import an_attempt
 
 ORDERS = 200_000
 FIRST = 5_000_000  # ids of the seeded rows, above those of the suite's own orders
@@ -183,7 +184,7 @@ async def use_everything(store: Store) -> None:
     await store.payments.due_refunds(now_ms, 50)
     await use_refunds(store)
     await store.payments.postpone_query("P100", now_ms)
-    await store.payments.stop_queries("P101")
+    await store.payments.stop_queries(an_attempt("P101"), now_ms)
     await store.backlog.overdue(now_ms)
     await use_reconciliations(store)
     await store.payments.postpone_refund("R100", now_ms)

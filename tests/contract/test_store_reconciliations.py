@@ -139,7 +139,9 @@ async def test_a_failed_refund_is_asked_about_until_that_is_stopped(store: Store
     assert list(await store.payments.due_refunds(LATER_MS, 10)) == [(refund, 0)]
     await store.payments.postpone_refund(refund.refund_sn, LATER_MS + 5)
     assert list(await store.payments.due_refunds(LATER_MS + 5, 10)) == [(refund, 1)]
-    await store.payments.stop_refund(refund.refund_sn)
+    await store.payments.stop_refund(refund.refund_sn, LATER_MS)
+    assert len(await store.payments.due_refunds(LATER_MS + 5, 10)) == 1, "postponed meanwhile"
+    await store.payments.stop_refund(refund.refund_sn, LATER_MS + 5)
     assert list(await store.payments.due_refunds(LATER_MS + 5, 10)) == []
     await store.reconciliations.request_refund("R-unknown", LATER_MS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -68,6 +69,14 @@ async def test_each_trade_type_asks_for_its_own(
     assert headers["wechatpay-serial"] == KEY_ID
     assert headers["content-type"] == "application/json"
     assert headers["user-agent"].startswith("shop-order/")
+
+
+async def test_a_call_looks_for_no_installed_version(
+    world: WechatWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.channel.open(request("native"))
+    monkeypatch.delattr(metadata, "version")  # it reads a file, on the event loop
+    await world.channel.open(request("native"))
 
 
 async def test_a_native_payment_is_a_qr_code(world: WechatWorld) -> None:

@@ -14,7 +14,12 @@ REFUND_FAULTS = (
     fault(
         "freight added that came back before",
         AFTER_SALES,
-        never("approved_amount", "more_fen and ... > freight_left_fen"),
+        never("approved_amount", "... > freight_left_fen"),
+    ),
+    fault(
+        "freight that came back counts once more",
+        AFTER_SALES,
+        swap("approved_amount", "min(wanted_fen, freight_left_fen)", "wanted_fen"),
     ),
     fault(
         "a refund above what was paid", AFTER_SALES, never("refund_amounts:amount", "wanted_fen > most_fen")

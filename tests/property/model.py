@@ -338,12 +338,11 @@ class Model:
             return None
         if order.status == PAID and refund.lines and self.leaves_nothing(order, refund.lines):
             return left_fen, left_freight_fen
-        more_fen = max(freight_fen - refund.freight_fen, 0)
-        if more_fen and freight_fen > left_freight_fen:
+        wanted_fen = max(freight_fen, refund.freight_fen)
+        if freight_fen > left_freight_fen or (refund.lines and wanted_fen > left_freight_fen):
             return None
-        if refund.fen + more_fen > left_fen:
-            return None
-        return refund.fen + more_fen, refund.freight_fen + more_fen
+        amount_fen = refund.fen - refund.freight_fen + wanted_fen
+        return None if amount_fen > left_fen else (amount_fen, min(wanted_fen, left_freight_fen))
 
     def refunded(self, refund: ModelRefund, *, by_hand: bool = False) -> None:
         """The buyer has the money."""

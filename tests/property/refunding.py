@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from shop_order.domain.entity.after_sales import RefundWish
+from shop_order.domain.entity.after_sales import MAX_REQUESTS, RefundWish
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
     DependencyDown,
@@ -122,6 +122,8 @@ class Refunding(Paying, Running):
         if order.user != user:
             return OrderNotFound
         if order.status in (PENDING, CANCELLED):
+            return NotRefundable
+        if sum(refund.by == "BUYER" for refund in order.asked.values()) >= MAX_REQUESTS:
             return NotRefundable
         if order.status == COMPLETED and self.now_ms() > order.completed_ms + WEEK_MS:
             return NotRefundable

@@ -22,6 +22,7 @@ from shop_order.domain.ports import (
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
 
 SEAL = "model-provider"
+MAX_REFUNDS = 50  # of one payment, as at WeChat Pay
 Mode = Literal["up", "down", "mute", "refuses", "closed", "abnormal", "too_late"]
 
 
@@ -119,7 +120,8 @@ class ModelProvider:
         if refund.out_refund_no in account.ended:
             return account.ended[refund.out_refund_no]
         if refund.out_refund_no not in account.refunds:
-            if self.mode == "refuses" or account.holds_fen < refund.amount_fen:
+            full = account.holds_fen < refund.amount_fen or len(account.refunds) >= MAX_REFUNDS
+            if self.mode == "refuses" or full:
                 return RefundResult.FAILED
             account.refunds[refund.out_refund_no] = refund.amount_fen
         return RefundResult.UNKNOWN if self.mode == "mute" else RefundResult.SUCCEEDED

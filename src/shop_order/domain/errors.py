@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Literal
 
@@ -60,6 +61,12 @@ class OrderServiceError(Exception):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self).partition(' ')[2]})"
+
+
+def in_yuan_too(**amounts_fen: int) -> dict[str, str | int]:
+    """Details of amounts, for machines and for people: `left_fen=1999`, and `left_amount="19.99"`."""
+    yuan = {name.removesuffix("_fen") + "_amount": Decimal(fen) / 100 for name, fen in amounts_fen.items()}
+    return {name: f"{amount:.2f}" for name, amount in yuan.items()} | amounts_fen
 
 
 # ---- invalid or forbidden requests ----
@@ -192,9 +199,7 @@ class PriceChanged(OrderServiceError, kind=Kind.PRECONDITION):
         self, expected_fen: int, actual_fen: int, lines: Mapping[int, int], *, freight_fen: int
     ) -> None:
         super().__init__(
-            expected_fen=expected_fen,
-            actual_fen=actual_fen,
-            freight_fen=freight_fen,
+            **in_yuan_too(expected_fen=expected_fen, actual_fen=actual_fen, freight_fen=freight_fen),
             price_fen_by_goods=_joined(f"{goods}={price_fen}" for goods, price_fen in lines.items()),
         )
 
@@ -227,13 +232,7 @@ class AmountNotPayable(OrderServiceError, kind=Kind.PRECONDITION):
     """The amount is outside the channel's limits, which are in `details`."""
 
     def __init__(self, channel: str, *, smallest_fen: int, largest_fen: int) -> None:
-        super().__init__(
-            channel=channel,
-            smallest_amount=f"{smallest_fen // 100}.{smallest_fen % 100:02d}",
-            largest_amount=f"{largest_fen // 100}.{largest_fen % 100:02d}",
-            smallest_fen=smallest_fen,
-            largest_fen=largest_fen,
-        )
+        super().__init__(channel=channel, **in_yuan_too(smallest_fen=smallest_fen, largest_fen=largest_fen))
 
 
 class TooManyUnpaid(OrderServiceError, kind=Kind.PRECONDITION):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from shop_order.domain.errors import Kind, OrderServiceError
+from shop_order.domain.errors import Kind, OrderServiceError, in_yuan_too
 
 
 class NotRefundable(OrderServiceError, kind=Kind.PRECONDITION):
@@ -24,9 +24,12 @@ class NotRefundable(OrderServiceError, kind=Kind.PRECONDITION):
             "too_many",
         ],
         /,
+        *,
+        left_fen: int | None = None,
         **parameters: int,
     ) -> None:
-        super().__init__(problem, **parameters)
+        amounts = {} if left_fen is None else in_yuan_too(left_fen=left_fen)
+        super().__init__(problem, **parameters, **amounts)
 
 
 class SecondApprovalNeeded(OrderServiceError, kind=Kind.PRECONDITION):

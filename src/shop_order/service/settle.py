@@ -73,7 +73,8 @@ class Settlement:
 
     async def _query_one(self, payment: Payment | UnreadableRow, tries: int) -> None:
         number = payment.number if isinstance(payment, UnreadableRow) else payment.payment_sn
-        await self.payments.postpone_query(number, self.clock() + backoff(QUERY_BACKOFF_MS, tries))
+        next_ms = self.clock() + backoff(QUERY_BACKOFF_MS, tries)
+        await self.payments.postpone_query(number, next_ms)
         if isinstance(payment, UnreadableRow):
             raise payment
         if payment.awaits_shipping:
@@ -81,7 +82,8 @@ class Settlement:
         else:
             known = await self.settle(payment)
         if known and not payment.is_open:
-            await self.payments.stop_queries(payment.payment_sn)
+            # Not if its order was paid or shipped meanwhile: that may have to be told.
+            await self.payments.stop_queries(payment, next_ms)
         elif not known and not payment.is_paid:
             await self._request_again(payment, PAYMENT_OPENED, payment.payment_sn)
             if self.clock() > payment.expire_ms + STUCK_MS:
@@ -142,15 +144,16 @@ class Settlement:
 
     async def _refund_one(self, refund: Refund | UnreadableRow, tries: int) -> None:
         number = refund.number if isinstance(refund, UnreadableRow) else refund.refund_sn
-        await self.payments.postpone_refund(number, self.clock() + backoff(REFUND_BACKOFF_MS, tries))
+        next_ms = self.clock() + backoff(REFUND_BACKOFF_MS, tries)
+        await self.payments.postpone_refund(number, next_ms)
         if isinstance(refund, UnreadableRow):
             raise refund
-        left = await self._refund(refund, tries)
+        left = await self._refund(refund, tries, next_ms)
         patience = BANK_TRIES if left is RefundResult.PROCESSING else len(REFUND_BACKOFF_MS) - 1
         if left and tries >= patience:  # then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
-    async def _refund(self, refund: Refund, tries: int) -> RefundResult | None:
+    async def _refund(self, refund: Refund, tries: int, next_ms: int) -> RefundResult | None:
         """Send a refund if it is approved; return the provider's answer, None if nothing is left to do.
 
         One that failed is only asked about, since a bill says that it did not; after the last of `tries` no
@@ -176,7 +179,7 @@ class Settlement:
         if result is RefundResult.SUCCEEDED:
             await self.orders.change(refund.order_sn, succeeded)
         elif asks_only and (tries >= len(REFUND_BACKOFF_MS) - 1 or result in FAILURES):
-            await self.payments.stop_refund(sn)
+            await self.payments.stop_refund(sn, next_ms)
             return None
         elif failure := FAILURES.get(result):
             self.alert("refund_failed", order_sn=refund.order_sn, refund_sn=sn, failure=failure)

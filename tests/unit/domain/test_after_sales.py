@@ -132,6 +132,29 @@ def test_freight_that_came_back_is_not_added_again() -> None:
     assert approve(order, second, freight_fen=300).amount_fen == 2299
 
 
+def test_freight_that_came_back_is_goods_in_a_refund_that_was_asked_for_earlier() -> None:
+    order = paid((1, 1), freight_fen=800)
+    rejected, first, second = ask(order, fen=500), ask(order, fen=500), ask(order, fen=1100)
+    assert second.freight_fen == 101, "no other goods were left"
+    after_sales.reject(order, rejected.refund_sn, ADMIN, NOW_MS, reason="no")
+    approve(order, first, freight_fen=800)
+    with pytest.raises(NotRefundable, match="more_freight_than_left"):
+        approve(order, second, freight_fen=101)
+    found = approve(order, second)
+    assert (found.amount_fen, found.freight_fen) == (1100, 0)
+    last = approve(order, ask(order))
+    assert (last.amount_fen, last.freight_fen) == (399, 0)
+
+
+def test_the_second_admin_cannot_approve_freight_that_came_back_since() -> None:
+    order, two = shipped((1, 2), freight_fen=800), RefundRules(WEEK_MS, second_approval_fen=2500)
+    large, small = ask(order, (1, 1)), ask(order, (1, 1))
+    after_sales.approve(order, large.refund_sn, ADMIN, NOW_MS, two, freight_fen=800)
+    after_sales.approve(order, small.refund_sn, ADMIN, NOW_MS, two, freight_fen=100)
+    with pytest.raises(NotRefundable, match="more_freight_than_left"):
+        after_sales.approve(order, large.refund_sn, OTHER_ADMIN, NOW_MS, two)
+
+
 def test_after_shipping_only_an_admin_adds_freight() -> None:
     order = shipped((1, 1), freight_fen=800)
     refund = ask(order)
@@ -152,6 +175,17 @@ def test_an_amount_alone_returns_no_goods_and_never_exceeds_what_is_left() -> No
     assert ask(order, (1, 2)).amount_fen == 2998
     with pytest.raises(NotRefundable, match="nothing_left"):
         ask(order, fen=1)
+
+
+def test_an_amount_that_cancels_the_order_returns_no_goods_but_an_admins_cancel_does() -> None:
+    order, other = paid((1, 2), freight_fen=800), paid((1, 2), freight_fen=800)
+    pay_back(order, approve(order, whole := ask(order, fen=order.pay_fen)))
+    assert (order.status, order.refunds[whole.refund_sn].restocks) == (OrderStatus.CANCELLED, False)
+    asked = ask(other, fen=other.pay_fen)
+    cancelled = after_sales.cancel_paid(other, next(NUMBERS), "", ADMIN, NOW_MS, RULES)
+    assert cancelled is not None
+    assert other.refunds[asked.refund_sn].state is RefundState.REJECTED
+    assert pay_back(other, cancelled).restocks
 
 
 def test_a_return_waits_for_the_goods() -> None:

@@ -235,7 +235,7 @@ async def close(world: World, payment: Payment) -> None:
         order.close_attempt(payment.payment_sn, SYSTEM, world.clock())
 
     await world.store.orders.change(payment.order_sn, give_up)
-    await world.store.payments.stop_queries(payment.payment_sn)
+    await world.store.payments.stop_queries(payment.closed(), payment.grace_end_ms)
 
 
 async def state(world: World, payment: Payment) -> tuple[OrderStatus, PaymentState]:

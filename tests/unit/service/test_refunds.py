@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shop_order.domain.entity.after_sales import RefundRules, RefundWish
+from shop_order.domain.entity.after_sales import MAX_REQUESTS, RefundRules, RefundWish
 from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
@@ -149,10 +149,18 @@ async def test_the_window_follows_the_test_clock(world: World) -> None:
         await ask(world, order, amount_fen=1)
 
 
-async def test_a_buyer_cannot_ask_endlessly(world: World) -> None:
+@pytest.mark.parametrize("ends", ["withdrawn", "rejected", "succeeded"])
+async def test_a_buyer_cannot_ask_endlessly_nor_block_an_admin(world: World, ends: str) -> None:
     order = await paid(world)
-    for _ in range(50):
-        await world.refunds.withdraw(BUYER, (await ask(world, order)).refund_sn)
+    for _ in range(MAX_REQUESTS):
+        sn = (await ask(world, order, amount_fen=1)).refund_sn
+        if ends == "withdrawn":
+            await world.refunds.withdraw(BUYER, sn)
+        elif ends == "rejected":
+            await world.refunds.reject(ADMIN, sn, "不符合条件")
+        else:
+            await world.refunds.approve(ADMIN, sn)
+            await world.settlement.refund_due()
     with pytest.raises(NotRefundable, match="too_many"):
         await ask(world, order)
     await world.orders.cancel(ADMIN, order.order_sn)

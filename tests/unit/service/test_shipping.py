@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.ports import Shipment, TradeTypes
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.item import Line
-from shop_order.domain.valueobject.parties import Actor, Role
+from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
 from shop_order.service.channels import Channels
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
@@ -111,6 +112,33 @@ async def test_a_restart_forgets_nothing(world: World, mini: Mini) -> None:
     mini.works = True
     await settle(world)
     assert len(mini.told) == 2
+
+
+@pytest.mark.parametrize("step", ["postpone_query", "stop_queries"])
+async def test_shipping_just_as_its_query_is_answered_is_told(
+    world: World, mini: Mini, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    order = (await world.placing.place(BUYER, PlaceOrder(ADDRESS, (Line(1, 1),)))).result
+    command = PayOrder(order.order_sn, PaymentType.WECHAT, "mini")
+    payment = (await world.payments.pay(BUYER, command)).result.payment
+    now_ms = world.clock()
+    await world.store.orders.change(
+        order.order_sn, lambda o: o.close_attempt(payment.payment_sn, SYSTEM, now_ms)
+    )
+    await world.store.payments.request_query(payment.payment_sn, now_ms)
+    mini.pay(payment.payment_sn)
+    take_step = getattr(world.store.payments, step)
+
+    async def shipped_before(*args: Any) -> None:
+        monkeypatch.undo()
+        await world.payments.provider_notice(PaymentType.WECHAT, mini.notice(payment.payment_sn), {})
+        await ship(world, payment)
+        await take_step(*args)
+
+    monkeypatch.setattr(world.store.payments, step, shipped_before)
+    assert await world.settlement.query_due() == 1
+    await settle(world)
+    assert [payment_sn for payment_sn, _ in mini.told] == [payment.payment_sn]
 
 
 @pytest.mark.parametrize(

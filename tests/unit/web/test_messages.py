@@ -191,8 +191,25 @@ def test_numbers_are_numbers() -> None:
         "expected_fen": 1998,
         "actual_fen": 1999,
         "freight_fen": 0,
+        "expected_amount": "19.98",
+        "actual_amount": "19.99",
+        "freight_amount": "0.00",
         "price_fen_by_goods": "1=1999",
     }
+
+
+def test_people_are_told_yuan_and_machines_fen_too() -> None:
+    refused = NotRefundable("more_than_left", left_fen=123_456_05)
+    assert error_text(refused, Language.ZH) == "最多可退 123456.05 元，请减少退款金额"
+    assert refused.details["left_fen"] == 123_456_05
+    huge = errors.PriceChanged(-1, 2**62 + 1, {}, freight_fen=0)
+    assert (huge.details["expected_amount"], huge.details["actual_amount"]) == (
+        "-0.01",
+        "46116860184273879.05",
+    )
+    for language in Language:
+        told = {name for text in texts()[language].errors.values() for name in names_in(*text)}
+        assert not {name for name in told if name.endswith("_fen")}
 
 
 # ---- fields ----

@@ -866,7 +866,7 @@ class RequestRefundRequest(_message.Message):
     """refund_only (also if empty), return"""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItemRequest]:
-        """empty: the whole order"""
+        """left out or empty, which gRPC can't tell apart: all that is left"""
 
     def __init__(
         self,

@@ -88,14 +88,16 @@ def approved_amount(order: Order, refund: Refund, freight_fen: int) -> tuple[int
     """The amount of a refund that is approved now, and the freight in it. Raises NotRefundable."""
     decided = [r for r in order.money.own_refunds() if r.is_decided]
     left_fen = order.pay_fen - sum(r.amount_fen for r in decided)
-    freight_left_fen = order.pay_fen - goods_fen(order) - sum(r.freight_fen for r in decided)
+    freight_left_fen = max(order.pay_fen - goods_fen(order) - sum(r.freight_fen for r in decided), 0)
     if left_fen <= 0:
         raise NotRefundable("nothing_left")
     if order.status is OrderStatus.PAID and refund.lines and _sends_nothing(order, refund.lines):
         return left_fen, freight_left_fen
-    more_fen = max(freight_fen - refund.freight_fen, 0)
-    if more_fen and refund.freight_fen + more_fen > freight_left_fen:
-        raise NotRefundable("more_freight_than_left", left_fen=max(freight_left_fen, 0))
-    if refund.amount_fen + more_fen > left_fen:
+    wanted_fen = max(freight_fen, refund.freight_fen)
+    if (wanted_fen if refund.lines else freight_fen) > freight_left_fen:
+        raise NotRefundable("more_freight_than_left", left_fen=freight_left_fen)
+    amount_fen = refund.amount_fen + wanted_fen - refund.freight_fen
+    if amount_fen > left_fen:
         raise NotRefundable("more_than_left", left_fen=left_fen)
-    return refund.amount_fen + more_fen, refund.freight_fen + more_fen
+    # Of an amount alone: if the freight it was asked of came back with another refund, it is of the goods.
+    return amount_fen, min(wanted_fen, freight_left_fen)

@@ -222,14 +222,18 @@ class Payments(Protocol):
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         """Schedule a query of an unpaid attempt, even if its order is archived."""
 
-    async def stop_queries(self, payment_sn: str) -> None:
-        """Stop querying a closed attempt."""
+    async def stop_queries(self, payment: Payment, at_ms: int) -> None:
+        """Stop querying an attempt that was read like this and then postponed to `at_ms`.
+
+        Do nothing if its state has changed since, or if it was made due anew.
+        """
 
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         """Count one more try, and schedule the next."""
 
-    async def stop_refund(self, refund_sn: str) -> None:
-        """Ask no more about a refund that failed."""
+    async def stop_refund(self, refund_sn: str, at_ms: int) -> None:
+        """Ask no more about a refund that failed and was postponed to `at_ms`, unless it was made due anew
+        since."""
 
     async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
         """Try a due refund now, or ask about one that failed, by the provider's number; ignored

@@ -60,17 +60,17 @@ class Payments(StorePart):
     async def request_query(self, payment_sn: str, at_ms: int) -> None:
         await self._db.writer.submit(lambda session: request_query(session, payment_sn, at_ms))
 
-    async def stop_queries(self, payment_sn: str) -> None:
-        sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ?"
-        await self._db.writer.run(sql, (payment_sn,))
+    async def stop_queries(self, payment: Payment, at_ms: int) -> None:
+        sql = "UPDATE payment SET ask_ms = NULL WHERE payment_sn = ? AND ask_ms = ? AND state = ?"
+        await self._db.writer.run(sql, (payment.payment_sn, at_ms, payment.state.value))
 
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
         sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.run(sql, (at_ms, refund_sn))
 
-    async def stop_refund(self, refund_sn: str) -> None:
-        sql = "UPDATE refund SET try_ms = NULL WHERE refund_sn = ? AND state = 'failed'"
-        await self._db.writer.run(sql, (refund_sn,))
+    async def stop_refund(self, refund_sn: str, at_ms: int) -> None:
+        sql = "UPDATE refund SET try_ms = NULL WHERE refund_sn = ? AND try_ms = ? AND state = 'failed'"
+        await self._db.writer.run(sql, (refund_sn, at_ms))
 
     async def request_refund(self, out_refund_no: str, at_ms: int) -> None:
         # One that failed waits for nothing, but its money may reach the buyer after all.

@@ -49,12 +49,12 @@ SHARED: Mapping[int, tuple[str, tuple[str, ...]]] = {
     504: ("Deadline", (DeadlineExceeded.code,)),
 }
 _EXAMPLES: Mapping[str, str | int] = {
-    "actual_fen": 2099,
+    "actual_amount": "20.99",
     "channel": "alipay",
     "coupon_id": "7",
     "dependency": "inventory_service",
-    "expected_fen": 1999,
-    "freight_fen": 800,
+    "expected_amount": "19.99",
+    "freight_amount": "8.00",
     "goods_ids": "101",
     "largest_amount": "100000000.00",
     "limit": 20,

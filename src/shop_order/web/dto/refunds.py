@@ -71,7 +71,13 @@ class RequestRefundBody(Body):
         description="refund_only 仅退款；return 退货退款，先寄回商品 / return: the goods come back first",
         examples=["refund_only"],
     )
-    items: list[OrderLine] = Field([], max_length=MAX_LINES, description="退款的商品 / The goods to refund")
+    items: list[OrderLine] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_LINES,
+        description="退款的商品；不填才是按金额或全部 / "
+        "The goods to refund; left out, not empty, for an amount or all that is left",
+    )
     amount_fen: int = Field(
         0,
         ge=0,

@@ -41,6 +41,7 @@ _PROBLEMS: Mapping[str, tuple[Problem, Mapping[str, str]]] = {
     "less_than_equal": ("too_large", {"max": "le"}),
     "string_too_long": ("too_long", {"max": "max_length"}),
     "too_long": ("too_many", {"max": "max_length"}),
+    "too_short": ("required", {}),
 }
 
 

@@ -14,6 +14,7 @@ from shop_order.domain.errors import (
     IllegalTransition,
     KeyReused,
     OrderNotFound,
+    OrderServiceError,
     RefundNotFound,
     StateChanged,
     TooMuchContention,
@@ -45,7 +46,7 @@ from shop_order.web.dto.refunds import (
 )
 from shop_order.web.dto.requests import CancelBody
 from shop_order.web.dto.responses import OrderData
-from shop_order.web.handler.route import links, operation, success
+from shop_order.web.handler.route import Operation, links, operation, success
 
 TAG = "refunds"
 ADMIN_TAG = "admin"
@@ -54,7 +55,28 @@ PageSize = Annotated[int, Query(ge=1, description="超过 100 按 100 计 / At m
 CursorQuery = Annotated[
     str, Query(max_length=256, description="上一页的 next_cursor / next_cursor of the previous page")
 ]
-_CHANGE = (RefundNotFound, IllegalTransition, TooMuchContention)
+
+
+def _step(
+    path: str,
+    *,
+    id: str,
+    tag: str = ADMIN_TAG,
+    summary: str,
+    description: str,
+    more_errors: tuple[type[OrderServiceError], ...] = (),
+) -> Operation:
+    """A route that takes a refund one step on, and answers with it."""
+    return operation(
+        "POST",
+        path,
+        id=id,
+        tag=tag,
+        summary=summary,
+        description=description,
+        data=RefundData,
+        errors=(RefundNotFound, IllegalTransition, TooMuchContention, *more_errors),
+    )
 
 
 @dataclass(frozen=True)
@@ -92,7 +114,7 @@ class RefundHandler:
     ) -> Response:
         """Request a refund."""
         ctx = context()
-        lines = lines_of((item.goods_id, item.nums) for item in body.items)
+        lines = lines_of((item.goods_id, item.nums) for item in body.items or ())
         wish = RefundWish(RefundType(body.type), lines, body.amount_fen, body.reason)
         outcome = await self.use_cases.refunds.request(ctx.caller, RequestRefund(order_sn, wish, ctx.key))
         ctx.replayed = outcome.replayed
@@ -128,31 +150,26 @@ class RefundHandler:
         refund = await self.use_cases.refunds.get(ctx.caller, refund_sn)
         return success(RefundData.of(refund, ctx.language), "成功", "ok")
 
-    @operation(
-        "POST",
+    @_step(
         "/api/v1/refunds/{refund_sn}/withdraw",
         id="withdrawRefund",
         tag=TAG,
         summary="撤回退款申请 / Withdraw a refund",
         description="审核前，或退货寄出前。可重复提交。\n\n"
         "While it is undecided, or before its goods were sent back. Idempotent.",
-        data=RefundData,
-        errors=_CHANGE,
     )
     async def withdraw(self, refund_sn: RefundSn) -> Response:
         """Withdraw a refund."""
         refund = await self.use_cases.refunds.withdraw(context().caller, refund_sn)
         return _respond(refund, "退款申请已撤回", "refund withdrawn")
 
-    @operation(
-        "POST",
+    @_step(
         "/api/v1/refunds/{refund_sn}/parcel",
         id="sendReturnParcel",
         tag=TAG,
         summary="填写退货运单 / Tell the parcel of a return",
         description="商家收到之前可以更正。\n\nIt can be corrected until the goods arrive.",
-        data=RefundData,
-        errors=(*_CHANGE, NotRefundable),
+        more_errors=(NotRefundable,),
     )
     async def parcel(self, refund_sn: RefundSn, body: ReturnParcelBody) -> Response:
         """Record the parcel of a return."""
@@ -214,16 +231,13 @@ class AdminRefundHandler:
         """A page of all refunds."""
         return await page_of_refunds(self.use_cases, self.cursors, user_id, state, page_size, cursor)
 
-    @operation(
-        "POST",
+    @_step(
         "/api/v1/admin/refunds/{refund_sn}/approve",
         id="approveRefund",
-        tag=ADMIN_TAG,
         summary="同意退款 / Approve a refund",
         description="大额退款须由两位管理员先后同意。可重复提交。\n\n"
         "A large refund needs the approval of two different admins. Idempotent.",
-        data=RefundData,
-        errors=(*_CHANGE, NotRefundable, SecondApprovalNeeded),
+        more_errors=(NotRefundable, SecondApprovalNeeded),
     )
     async def approve(self, refund_sn: RefundSn, body: ApproveRefundBody | None = None) -> Response:
         """Approve a refund."""
@@ -235,63 +249,48 @@ class AdminRefundHandler:
             return _respond(refund, "还须另一位管理员同意", "another admin has to approve it too")
         return _respond(refund, "退款已同意", "refund approved")
 
-    @operation(
-        "POST",
+    @_step(
         "/api/v1/admin/refunds/{refund_sn}/reject",
         id="rejectRefund",
-        tag=ADMIN_TAG,
         summary="拒绝退款 / Reject a refund",
         description="也可拒绝未寄到或不符的退货。可重复提交。\n\n"
         "Also of a return whose goods did not arrive as they were sold. Idempotent.",
-        data=RefundData,
-        errors=_CHANGE,
     )
     async def reject(self, refund_sn: RefundSn, body: RefundReasonBody) -> Response:
         """Reject a refund."""
         refund = await self.use_cases.refunds.reject(context().caller, refund_sn, body.reason)
         return _respond(refund, "退款已拒绝", "refund rejected")
 
-    @operation(
-        "POST",
+    @_step(
         "/api/v1/admin/refunds/{refund_sn}/received",
         id="receiveReturn",
-        tag=ADMIN_TAG,
         summary="确认收到退货 / Receive the goods of a return",
         description="商品入库，随后退款。可重复提交。\n\n"
         "The goods return to the stock, then the money is refunded. Idempotent.",
-        data=RefundData,
-        errors=_CHANGE,
     )
     async def received(self, refund_sn: RefundSn) -> Response:
         """Receive the goods of a return."""
         refund = await self.use_cases.refunds.receive_goods(context().caller, refund_sn)
         return _respond(refund, "退货已收到", "goods received")
 
-    @operation(
-        "POST",
+    @_step(
         "/api/v1/admin/refunds/{refund_sn}/resend",
         id="resendRefund",
-        tag=ADMIN_TAG,
         summary="重新发起失败的退款 / Send a failed refund again",
         description="先查询支付机构：仅当其确认原退款单号已关闭时才换用新单号。\n\n"
         "The provider is asked first: a new number is used only if it says that the old one is closed.",
-        data=RefundData,
-        errors=(*_CHANGE, RefundTooLate, RefundAbnormal),
+        more_errors=(RefundTooLate, RefundAbnormal),
     )
     async def resend(self, refund_sn: RefundSn) -> Response:
         """Send a failed refund again."""
         refund = await self.use_cases.refunds.resend(context().caller, refund_sn)
         return _respond(refund, "退款已重新发起", "refund sent again")
 
-    @operation(
-        "POST",
+    @_step(
         "/api/v1/admin/refunds/{refund_sn}/settle",
         id="settleRefund",
-        tag=ADMIN_TAG,
         summary="登记人工退款 / Settle a failed refund by hand",
         description="已用其他方式退还买家。可重复提交。\n\nThe buyer was paid in another way. Idempotent.",
-        data=RefundData,
-        errors=_CHANGE,
     )
     async def settle(self, refund_sn: RefundSn, body: RefundReasonBody) -> Response:
         """Settle a refund by hand."""
