@@ -81,7 +81,7 @@ async def test_an_archived_order_is_the_same_order(engine: Engine) -> None:
         assert await store.payments.find(payment.payment_sn) == payment
     assert await store.orders.history(done.order_sn) == history
     found = await store.orders.statuses_or_tombstones([done.order_sn], NOW_MS)
-    assert found == {done.order_sn: OrderStanding(OrderStatus.COMPLETED, done.expire_ms)}
+    assert found == {done.order_sn: OrderStanding(OrderStatus.COMPLETED, done.expire_ms, was_paid=True)}
     (stored,) = await store.audit.stored([done.order_sn])
     assert (stored.order, stored.archived, stored.strays) == (before, True, [])
     assert await clean(store)

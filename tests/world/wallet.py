@@ -1,6 +1,7 @@
 """The order service and the sandbox's real wallet, with every message between them in the test's hands.
 
-`commands` and `answers` are on their way; a test delivers, repeats, swaps and loses them.
+`commands` and `answers` are on their way; a test delivers, repeats, swaps and loses them. Every message that
+either side sends is what `asyncapi.yaml` says.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.gateway.events import MessageEventPublisher
 from shop_order.gateway.payment.balance import Balance
-from shop_order.pkg.message import ORDER_EVENTS, WALLET_COMMANDS, EmbeddedPublisher, Publisher
+from shop_order.pkg.message import ORDER_EVENTS, WALLET_COMMANDS, WALLET_EVENTS, EmbeddedPublisher, Publisher
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import OrderRules, PlaceOrder
 from shop_order.web.context import RequestContext
@@ -31,6 +32,7 @@ from shop_sandbox.answers import Answer, AnswerSender
 from shop_sandbox.database import Database
 from shop_sandbox.users import DemoUser, Users
 from shop_sandbox.wallet import Wallet
+from tests.world.messages import check
 from tests.world.shop import ADDRESS, World
 
 BALANCES = {7: 100_000, 8: 4_000}
@@ -55,6 +57,7 @@ class Post:
     async def open(self) -> None: ...
 
     async def send(self, answers: Sequence[Answer]) -> set[str]:
+        check(WALLET_EVENTS, [answer.body for answer in answers])
         self.answers += [answer.body for answer in answers]
         return {answer.id for answer in answers}
 
@@ -103,9 +106,11 @@ class Town:
         self.sender = AnswerSender(self.users_db, Post(self.answers), self.world.real_now, interval_s=1)
 
     async def _accept(self, bodies: Sequence[bytes]) -> set[str]:
+        check(ORDER_EVENTS, bodies)
         return {wallet.event_id(body) for body in bodies}
 
     async def _hold(self, bodies: Sequence[bytes]) -> set[str]:
+        check(WALLET_COMMANDS, bodies)
         self.commands += bodies
         return {wallet.event_id(body) for body in bodies}
 

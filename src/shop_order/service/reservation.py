@@ -56,9 +56,9 @@ class ReservationService:
         if isinstance(order, UnreadableRow):  # keep the lease; it will be checked again
             self.on_unreadable(order)
             return Verdict(order_sn, "EXTEND", self.real_clock() + MARGIN_MS)
+        if order.was_paid:  # cancelled since, too: its goods are sold, and its refund returns them
+            return Verdict(order_sn, "CONFIRM")
         if order.status is OrderStatus.CANCELLED:
             return Verdict(order_sn, "RELEASE")
-        if order.status is not OrderStatus.PENDING:
-            return Verdict(order_sn, "CONFIRM")
         left_ms = max(order.expire_ms - self.clock(), 0)
         return Verdict(order_sn, "EXTEND", self.real_clock() + left_ms + MARGIN_MS)

@@ -9,7 +9,7 @@ import pytest
 
 from shop_order.domain.errors import Forbidden, InvalidArgument, OrderNotFound, PlacingGivenUp, RateLimited
 from shop_order.domain.ports import MAX_PLACING_MS, TOMBSTONE_LIFETIME_MS
-from shop_order.domain.status import PaymentType
+from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.service.reservation import MARGIN_MS, Verdict
 from tests.unit.service.test_use_cases import BUYER, attempted, placed
@@ -33,6 +33,18 @@ async def test_the_check_back_answers_by_what_became_of_the_order(world: World) 
         Verdict(bought.order_sn, "CONFIRM"),
         Verdict(nobodys, "ABANDONED"),
     ]
+
+
+async def test_what_was_paid_is_sold_though_its_refund_cancelled_the_order_since(world: World) -> None:
+    """The neighbour may not have heard of the payment yet: a released lease could be neither sold nor returned."""
+    order = await placed(world)
+    payment = (await attempted(world, order)).payment
+    world.provider.pay(payment.payment_sn)
+    await world.payments.provider_notice(PaymentType.ALIPAY, world.provider.notice(payment.payment_sn), {})
+    await world.orders.cancel(Actor(Role.ADMIN, 1), order.order_sn)
+    await world.settlement.refund_due()
+    assert (await world.store.orders.get(order.order_sn)).status is OrderStatus.CANCELLED
+    assert await world.reservation.check(INVENTORY, [order.order_sn]) == [Verdict(order.order_sn, "CONFIRM")]
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,11 @@ class TradeNoTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OrderStanding:
-    """The status of an order, and when it expires if it is unpaid."""
+    """The status of an order, when it expires if it is unpaid, and whether it was ever paid."""
 
     status: OrderStatus
     expire_ms: int
+    was_paid: bool = False
 
 
 class NumberTaken(Exception):

@@ -171,7 +171,7 @@ CART_LINE = Columns(
 )
 ITEM_COLUMNS = f'"order", {ITEM.select}'
 OUTBOX_COLUMNS = "event_id, order_sn, version, created_ms, request_id, traceparent"
-STANDING_COLUMNS = "order_sn, status, expire_ms"
+STANDING_COLUMNS = "order_sn, status, expire_ms, payment_sn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +244,9 @@ def require_readable(orders: Sequence[Order | UnreadableRow]) -> list[Order]:
 
 def standing_of(row: Row) -> OrderStanding:
     """Return the standing of a row of STANDING_COLUMNS. Raises UnreadableRow."""
-    order_sn, status, expire_ms = row
+    order_sn, status, expire_ms, payment_sn = row
     try:
-        return OrderStanding(OrderStatus(status), int(expire_ms))
+        return OrderStanding(OrderStatus(status), int(expire_ms), was_paid=bool(payment_sn))
     except (ValueError, TypeError) as altered:
         raise UnreadableRow(order_sn, altered) from altered
 
