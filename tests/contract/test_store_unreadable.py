@@ -126,6 +126,6 @@ async def test_an_order_that_was_removed_hides_not_where_others_stand(engine: En
 
 
 def test_where_an_order_of_a_newer_version_stands_is_not_known() -> None:
-    why = rows.or_error(rows.standing_of, ("S1", 6, NOW_MS))
+    why = rows.or_error(rows.standing_of, ("S1", 6, NOW_MS, ""))
     assert isinstance(why, UnreadableRow)
     assert why.number == "S1"

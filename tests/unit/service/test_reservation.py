@@ -36,7 +36,7 @@ async def test_the_check_back_answers_by_what_became_of_the_order(world: World) 
 
 
 async def test_what_was_paid_is_sold_though_its_refund_cancelled_the_order_since(world: World) -> None:
-    """The neighbour may not have heard of the payment yet: a released lease could be neither sold nor returned."""
+    """The neighbour may not know of the payment yet; a released lease could be neither sold nor returned."""
     order = await placed(world)
     payment = (await attempted(world, order)).payment
     world.provider.pay(payment.payment_sn)
