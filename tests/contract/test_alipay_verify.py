@@ -100,6 +100,17 @@ def test_a_refunds_notice_is_none_of_a_payment(channel: Alipay, provider: rsa.RS
     assert channel.verify(body(signed(provider, gmt_refund="2026-11-21 09:00:00.0")), {}).is_refund
 
 
+@pytest.mark.parametrize(("blank", "charset"), [(" \r\n\t", "utf-8"), ("\u3000", "utf-8"), ("\u3000", "GBK")])
+def test_a_value_of_blanks_is_neither_signed_nor_read(
+    channel: Alipay, provider: rsa.RSAPrivateKey, blank: str, charset: str
+) -> None:
+    """Alipay's own library takes it for empty; so whoever adds one changes nothing."""
+    notice = signed(provider, subject="", charset=charset) | {"refund_fee": blank, "passback_params": blank}
+    assert not channel.verify(urlencode(notice, encoding=charset).encode(), {}).is_refund
+    with pytest.raises(SignatureInvalid):
+        channel.verify(body(notice | {"passback_params": "\u00a0"}), {})
+
+
 @pytest.mark.parametrize("field", sorted(PAID))
 def test_every_field_is_covered_by_the_signature(
     channel: Alipay, provider: rsa.RSAPrivateKey, field: str

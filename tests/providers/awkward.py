@@ -16,6 +16,8 @@ TEXTS = {
     "lines": "one\r\ntwo\nthree\ttab",
     "separators": "a\u2028b\u2029c\u00a0d\u3000e",
     "blanks": "  in front and behind  ",
+    "only-blanks": " \t\r\n\u3000",
+    "no-break-space": "\u00a0",
     "like-json": '{"code":"10000","sign":"x"}',
     "empty": "",
     "null": "null",

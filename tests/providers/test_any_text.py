@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shop_order.domain.entity.payment import Redirect
@@ -45,6 +45,7 @@ def test_any_notice_of_alipay(library: Library, keys_dir: Path) -> None:
 
     @few
     @given(texts, texts, st.integers(0), st.sampled_from("0aZ~"))
+    @example("", "\r", 0, "0")
     def both_agree(subject: str, passback: str, at: int, other: str) -> None:
         fields = {**NOTICE, "charset": "utf-8", "subject": subject, "passback_params": passback}
         about = {"private_key": account.alipay_private, "charset": "utf-8"}

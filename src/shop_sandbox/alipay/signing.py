@@ -8,6 +8,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from shop_sandbox.payments import rsa_signing
 
+# What Java's Character.isWhitespace accepts: a value of nothing else is not signed.
+_BLANKS = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a"
+    "\u2028\u2029\u205f\u3000"
+)
 _RUN = re.compile(r"[\x00-\x7f]+|[^\x00-\x7f]+")  # of ASCII, or of other characters
 GBK, UTF8 = "GBK", "utf-8"
 _CODECS = {"utf-8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "gb18030": "gb18030"}
@@ -67,5 +72,7 @@ def verify(key: rsa.RSAPublicKey, text: str, signature: str, charset: str = UTF8
 
 def _signed_text(parameters: Mapping[str, str], excluded: set[str]) -> str:
     return "&".join(
-        f"{key}={value}" for key, value in sorted(parameters.items()) if value and key not in excluded
+        f"{key}={value}"
+        for key, value in sorted(parameters.items())
+        if value.strip(_BLANKS) and key not in excluded
     )

@@ -18,6 +18,7 @@ from shop_order.gateway.payment.alipay.reading import (
     codec_of,
     fen_of,
     header_charset,
+    is_empty,
     signed_text,
     trade_of,
 )
@@ -50,7 +51,7 @@ def notice_of(
     Raises SignatureInvalid, InvalidArgument (malformed), AmountMismatch (not for us, or out of bounds).
     """
     signed = form(body)
-    text = signed_text(signed, excluded=UNSIGNED)
+    text = signed_text(signed, excluded=UNSIGNED, charset=charset_of(signed, headers))
     sign = signed.get("sign", b"").decode("ascii", "replace")
     if signed.get("sign_type") != b"RSA2" or not any(is_signed_by(key, text, sign) for key in keys):
         raise SignatureInvalid("notice")
@@ -101,15 +102,17 @@ def hidden_in(signed: Mapping[str, bytes]) -> str:
     return ""
 
 
-def read(signed: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, str]:
-    """Decode the non-empty fields in the signed charset, else the header's, else UTF-8.
+def charset_of(signed: Mapping[str, bytes], headers: Mapping[str, str]) -> str:
+    """Return the name of the signed charset, else the header's, else UTF-8."""
+    return signed.get("charset", b"").decode("ascii", "replace") or header_charset(headers) or "utf-8"
 
-    Empty fields are not signed. Raises InvalidArgument.
-    """
-    named = signed.get("charset", b"").decode("ascii", "replace")
+
+def read(signed: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, str]:
+    """Decode the non-empty fields; empty ones are not signed. Raises InvalidArgument."""
     try:
-        codec = codec_of(named or header_charset(headers) or "utf-8")
-        return {name: value.decode(codec) for name, value in signed.items() if value}
+        codec = codec_of(charset_of(signed, headers))
+        fields = {name: value.decode(codec) for name, value in signed.items()}
+        return {name: value for name, value in fields.items() if not is_empty(value)}
     except ValueError as unreadable:
         raise InvalidArgument("charset", "unknown_charset") from unreadable
 

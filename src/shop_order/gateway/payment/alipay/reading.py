@@ -36,17 +36,28 @@ _IN_HEADER = re.compile(r';\s*charset\s*=\s*"?([^";\s]+)', re.IGNORECASE)
 # Its second and fourth bytes may equal ASCII characters: backslash, letters, braces and digits.
 _GB18030 = re.compile(rb"[\x81-\xfe](?:[\x40-\x7e\x80-\xfe]|[\x30-\x39][\x81-\xfe][\x30-\x39])")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+# What Java's Character.isWhitespace accepts: a value of nothing else counts as empty to Alipay.
+_BLANKS = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a"
+    "\u2028\u2029\u205f\u3000"
+)
 
 
-def signed_text(fields: Mapping[str, bytes], *, excluded: frozenset[str]) -> bytes:
+def is_empty(value: str) -> bool:
+    """Whether Alipay leaves a field with this value out of what it signs."""
+    return not value.strip(_BLANKS)
+
+
+def signed_text(fields: Mapping[str, bytes], *, excluded: frozenset[str], charset: str = "utf-8") -> bytes:
     """Return the text that RSA2 signs: `key=value` of the non-empty fields, sorted, joined by `&`.
 
-    The text of a request includes `sign_type`, that of a notice does not.
+    The text of a request includes `sign_type`, that of a notice does not. Only blanks are read in `charset`.
     """
+    codec = _CODECS.get(charset.lower(), "utf-8")
     return b"&".join(
         b"%b=%b" % (key.encode(), value)
         for key, value in sorted(fields.items())
-        if value and key not in excluded
+        if key not in excluded and not is_empty(value.decode(codec, "replace"))
     )
 
 
