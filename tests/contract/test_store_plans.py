@@ -197,6 +197,7 @@ async def use_everything(store: Store) -> None:
     await store.audit.order_sns("S1", 100)
     await store.audit.stored(["S1", "HS2"])
     await store.audit.items_without_order(10)
+    await store.audit.payments_without_claim(10)
     await store.audit.chain("S7")
     await store.roots.last()
     await store.roots.page("2026-11-18", 100)

@@ -90,7 +90,7 @@ async def test_what_was_rewritten_is_found(engine: Engine, case: int) -> None:
         engine.sql(statement.format(sn=order.order_sn, id=order.id))
     for found in await faults(engine.store):
         assert order.order_sn in found
-        assert found.keys() <= {order.order_sn, "S1"}
+        assert found.keys() <= {order.order_sn, "S1", ""}, "of no other order"
 
 
 async def test_rows_of_no_order_are_found(engine: Engine) -> None:
@@ -105,6 +105,22 @@ async def test_rows_of_no_order_are_found(engine: Engine) -> None:
         "": "item 1 has no order\n",
     }
     assert audit == {"S1": "has no order", "S2": "has no order"}
+
+
+@pytest.mark.parametrize(
+    "rewrite", ["DELETE FROM trade_no_claim", "UPDATE trade_no_claim SET payment_sn = 'P1', trade_no = 'T1'"]
+)
+@pytest.mark.parametrize("archived", [False, True])
+async def test_a_trade_number_that_could_pay_again_is_found(
+    engine: Engine, rewrite: str, archived: bool
+) -> None:
+    order = (await every_kind(engine.store))["completed"]
+    if archived:
+        engine.sql("UPDATE payment SET ask_ms = NULL WHERE state = 'closed'")
+        await archive_all(engine.store)
+    engine.sql(f"{rewrite} WHERE payment_sn = ?", order.payment_sn)
+    doctor, _ = await faults(engine.store, (lambda: LATER_MS) if archived else clock)
+    assert doctor == {"": f"{order.payment_sn}: another payment may use its trade number\n"}
 
 
 async def test_an_order_that_lies_in_the_archive_with_an_open_refund_is_found(engine: Engine) -> None:

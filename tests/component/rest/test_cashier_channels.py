@@ -150,6 +150,9 @@ async def test_inside_wechat_the_shops_page_is_asked_who_pays_and_the_payment_go
     page = (await open_page(rest, known(rest, order) + "&go=wechat", **INSIDE)).text
     assert '<form method="post" data-go>' in page
     assert 'value="wechat" checked' in page
+    for other in ("alipay", "balance"):
+        page = (await open_page(rest, known(rest, order) + f"&go={other}", **INSIDE)).text
+        assert '<form method="post" data-go>' not in page, "nothing else is paid without a click"
     params = await bridge(rest, order)
     page = (await open_page(rest, known(rest, order), **INSIDE)).text
     assert 'id="bridge"' in page

@@ -92,6 +92,9 @@ class Audit(Protocol):
     async def items_without_order(self, limit: int) -> Sequence[int]:
         """Ids of items whose order is not in the same set of tables."""
 
+    async def payments_without_claim(self, limit: int) -> Sequence[str]:
+        """Numbers of paid attempts whose trade number another payment could use again."""
+
 
 class Archive(Protocol):
     """The history tables, which hold settled orders; they can still be found by number."""

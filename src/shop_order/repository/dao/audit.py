@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from typing import Any
 
 from shop_order.domain.event.order_events import GENESIS, Event
 from shop_order.domain.history_root import Leaf, Root, SealedDay
@@ -26,6 +27,12 @@ _NUMBERED = (
 _PARTS = [_PART.format(columns, table, f"of_{table}") for table, columns in _NUMBERED]
 ORDER_SNS = f"{' UNION '.join(_PARTS)} ORDER BY order_sn LIMIT ?"
 _LOST = 'SELECT i.id FROM {} i LEFT JOIN {} o ON o.id = i."order" WHERE o.id IS NULL LIMIT ?'
+_UNCLAIMED = (
+    "SELECT p.payment_sn FROM {} p LEFT JOIN trade_no_claim c ON c.trade_no = p.trade_no"
+    " AND c.payment_type = p.payment_type AND c.payment_sn = p.payment_sn"
+    " WHERE p.paid_ms > 0 AND p.trade_no <> '' AND c.payment_sn IS NULL LIMIT ?"
+)
+UNCLAIMED = [_UNCLAIMED.format(tables.payments) for tables in (LIVE, HISTORY)]
 LOST_ITEMS = [_LOST.format(tables.items, tables.orders) for tables in (LIVE, HISTORY)]
 
 
@@ -45,8 +52,14 @@ class Audit(StorePart):
         return await self._db.scanner.submit(lambda session: read_stored(session, order_sns))
 
     async def items_without_order(self, limit: int) -> Sequence[int]:
-        async def job(session: Session) -> Sequence[int]:
-            return [id for sql in LOST_ITEMS for (id,) in await session.all(sql, (limit,))]
+        return await self._first_column(LOST_ITEMS, limit)
+
+    async def payments_without_claim(self, limit: int) -> Sequence[str]:
+        return await self._first_column(UNCLAIMED, limit)
+
+    async def _first_column(self, statements: Sequence[str], limit: int) -> Sequence[Any]:
+        async def job(session: Session) -> Sequence[Any]:
+            return [value for sql in statements for (value,) in await session.all(sql, (limit,))]
 
         return await self._db.scanner.submit(job)
 

@@ -134,6 +134,10 @@ class Doctor:
         lease = await anext(leases, None)
         for item in await self.audit.items_without_order(MAX_LOST_ITEMS):
             report.findings.add(Finding("history", "", f"item {item} has no order"))
+        for payment_sn in await self.audit.payments_without_claim(MAX_LOST_ITEMS):
+            report.findings.add(
+                Finding("history", "", f"{payment_sn}: another payment may use its trade number")
+            )
         async for stored, counted in self._all_orders():
             order_sn = stored.order_sn
             while lease is not None and lease.order_sn < order_sn:

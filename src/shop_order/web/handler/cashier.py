@@ -204,7 +204,7 @@ class CashierHandler:
             device=device,
             fits=now_open is not None and self._channels.is_cashiers(now_open, device),
             balance_fen=balance_fen,
-            go=self._goes_on(request, order_sn, channels),
+            go=self._goes_on(request, order_sn, channels, device),
         )
 
     async def _offers(
@@ -220,7 +220,11 @@ class CashierHandler:
         return offers, balance_fen
 
     def _goes_on(
-        self, request: Request, order_sn: str, channels: Mapping[PaymentType, OrderServiceError | None]
+        self,
+        request: Request,
+        order_sn: str,
+        channels: Mapping[PaymentType, OrderServiceError | None],
+        device: Device,
     ) -> PaymentType | None:
         """The channel that the buyer chose before the shop's page got their openid."""
         query = request.query_params
@@ -228,6 +232,8 @@ class CashierHandler:
         kind = PAY_TYPES.get(query.get(_GO, ""))
         if kind is None or channels.get(kind, _NO_OFFER):
             return None
+        if not self._channels.choose_at_cashier(kind, device).wants_openid(Payer()):
+            return None  # it would pay without a click
         return kind if self._links.openid(order_sn, given, self._real_now_s()) else None
 
     def page_of(self, request: Request, error: OrderServiceError) -> Response | None:
