@@ -99,14 +99,15 @@ async def test_an_answer_that_contradicts_us_or_is_forged_becomes_a_dead_letter(
     payment_sn = await pay(town, (await town.place())["order_sn"])
     wallet = WalletAnswers(town.broker, town.sandbox.settings.wallet_key)
     stranger = WalletAnswers(town.broker, lambda: b"x" * 32)
-    for client, message in (
-        (wallet, answer(payment_sn, amount_fen=1)),
-        (wallet, answer("P" + "0" * 27)),
-        (wallet, ("bad", payment_sn, "wallet.debited", b"{")),
-        (stranger, answer(payment_sn)),
-    ):
+    wrong = [
+        answer(payment_sn, amount_fen=1),
+        answer("P" + "0" * 27),
+        ("bad", payment_sn, "wallet.debited", b"{"),
+    ]
+    for client, messages in ((wallet, wrong), (stranger, [answer(payment_sn)])):
         await client.open()
-        await publish(client, message)
+        for message in messages:
+            await publish(client, message)
         await client.close()
     address = parse(town.broker)
 

@@ -34,8 +34,7 @@ class SignedAnswers:
         try:
             self.answers.check_caller(self._sender(delivery))
         except (SignatureInvalid, Forbidden):
-            if delivery.attempt == 1:  # a refused message is delivered again, but was sent once
-                self.on_forged(PaymentType.BALANCE.code)
+            self.on_forged(PaymentType.BALANCE.code)  # once for each delivery: a refused one comes again
             raise
         _, answer = answer_of(delivery.body)
         await self.answers.take(answer)

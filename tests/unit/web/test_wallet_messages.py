@@ -44,8 +44,8 @@ class Inbox:
         self.answers = Recorder("wallet", "wallet2")
         self._signed = SignedAnswers(self.answers, Signer(keys or [NEW]), self.forged.append)
 
-    async def get(self, body: bytes, properties: Mapping[str, str], attempt: int = 1) -> None:
-        await self._signed.take(Delivery("P1", "wallet.debited", body, properties, attempt))
+    async def get(self, body: bytes, properties: Mapping[str, str]) -> None:
+        await self._signed.take(Delivery("P1", "wallet.debited", body, properties, 1))
 
     async def refuses(self, body: bytes, properties: Mapping[str, str], why: type[Exception]) -> None:
         with pytest.raises(why):
@@ -130,11 +130,3 @@ async def test_every_listed_key_verifies_and_a_removed_one_no_longer() -> None:
         await inbox.get(BODY, by_old)
         assert len(inbox.answers.taken) == 1
     await Inbox(NEW).refuses(BODY, by_old, SignatureInvalid)
-
-
-async def test_a_message_that_comes_again_is_reported_once() -> None:
-    inbox = Inbox()
-    for attempt in (1, 2, 3, 4):
-        with pytest.raises(SignatureInvalid):
-            await inbox.get(BODY, {}, attempt)
-    assert inbox.forged == ["balance"]
