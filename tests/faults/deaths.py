@@ -254,11 +254,12 @@ STORIES: Mapping[str, Story] = {"pay": pay, "refund": refund, "return": send_bac
 
 async def play(town: Mortals, channel: str, story: str, point: str) -> None:
     """Play the story, let a process die at the point, and compare everything afterwards."""
-    plain: dict[str, Any] = {"trust_env": False, "timeout": 5, "verify": False}
+    plain: dict[str, Any] = {"trust_env": False, "timeout": 5}
+    coming_back = httpx.AsyncHTTPTransport(verify=False, trust_env=False, retries=8)  # it may be starting
     key = f"{channel} {story} {point}"
     async with (
-        httpx.AsyncClient(base_url=town.url, **plain) as http,
-        httpx.AsyncClient(base_url=town.sandbox_url, **plain) as provider,
+        httpx.AsyncClient(base_url=town.url, verify=False, **plain) as http,
+        httpx.AsyncClient(base_url=town.sandbox_url, transport=coming_back, **plain) as provider,
         grpc.aio.insecure_channel(town.neighbours_address) as neighbours,
         town.supervised(),
     ):
@@ -335,10 +336,14 @@ async def stock_of(neighbours: Any) -> tuple[int, int, int]:
 
 async def balance_of(neighbours: Any) -> int:
     """The buyer's balance in fen."""
-    return int((await UsersStub(neighbours).GetBalance(pb.UserId(user_id=BUYER))).balance_fen)
+    return int(
+        (await UsersStub(neighbours).GetBalance(pb.UserId(user_id=BUYER), wait_for_ready=True)).balance_fen
+    )
 
 
 async def ledger_of(neighbours: Any, payment_sn: str) -> list[int]:
     """What the wallet took and gave for a payment."""
-    entries = (await UsersStub(neighbours).ListLedger(pb.LedgerFilter(limit=1000))).entries
+    entries = (
+        await UsersStub(neighbours).ListLedger(pb.LedgerFilter(limit=1000), wait_for_ready=True)
+    ).entries
     return [one.amount_fen for one in entries if one.payment_sn == payment_sn]
