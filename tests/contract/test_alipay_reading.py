@@ -232,7 +232,6 @@ DATES = ("gmt_payment", "gmt_create", "gmt_close", "gmt_refund", "notify_time")
         "２０２６-11-21 08:00:05",
         "yesterday",
         "1795219205000",
-        " ",
         "9" * 5000,
     ],
 )
