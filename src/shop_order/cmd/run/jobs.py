@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shop_order.cmd.run.job_locks import JobLocks, hold, while_locked
+from shop_order.cmd.run.job_locks import hold, job_locks, while_locked
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.ports import LeaseLost
@@ -39,7 +39,7 @@ class Jobs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._locks = JobLocks(core.registry)
+        self._locks = job_locks(core)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:

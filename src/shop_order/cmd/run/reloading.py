@@ -74,7 +74,8 @@ class Reloading:
         while True:
             pause_s = (RETRY_S if self.trouble else POLL_EVERY_S) if polls else None
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hinted.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._hinted.wait()
             self._hinted.clear()
             try:
                 await self.reload()

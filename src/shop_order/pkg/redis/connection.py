@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from shop_order.pkg.batching import Batcher
@@ -104,8 +103,7 @@ class RedisConnection:
         self._closed = True
         if self._probe is not None:
             self._probe.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._probe
+            await asyncio.gather(self._probe, return_exceptions=True)
         await self._batches.join()
         await asyncio.gather(self._client.close(), *self._retired)
 
