@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
 import grpc.aio
 import pytest
 
+from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.run.reloading import Reloading
 from shop_order.cmd.wiring.core import Core
+from shop_order.pkg import tasks
 from shop_order.pkg.grpc import admission
 from shop_order.pkg.grpc.balancer import BalancedChannel
 from shop_order.pkg.message import TIMEOUTS
 from shop_order.pkg.message.rocketmq import parse
 from shop_order.pkg.message.rocketmq.consumer import RocketConsumer
+from shop_order.pkg.metrics import Metrics
 from shop_order.pkg.redis.connection import RedisConnection
 from shop_order.pkg.registry.consul import Consul, ConsulLock
+from shop_order.pkg.registry.none import NoRegistry
 from shop_sandbox.payments.tasks import background
 from shop_sandbox.server import _cancel
 
 Work = Coroutine[Any, Any, object]
 TURNS = 8
+SQLITE = SimpleNamespace(db=SimpleNamespace(url="sqlite:///order.db"))
 
 
 async def a_turn(*_: object, **__: object) -> None:
@@ -111,3 +117,22 @@ async def ends_when_cancelled_after(turns: int, task: asyncio.Task[object]) -> N
         assert task.cancelled()
     elif not task.cancelled():
         task.exception()
+
+
+async def test_a_job_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "AGAIN_S", 0.01)
+    lost: list[str] = []
+
+    async def step() -> int:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        lost.append("as a driver does whose response came in the same moment")
+        return 0
+
+    core = SimpleNamespace(registry=NoRegistry(), metrics=Metrics(), tracing=None, settings=SQLITE)
+    jobs = Jobs(cast(Core, core))
+    jobs.every("relay", step, 60)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await jobs.stop()
+    assert len(lost) == 1

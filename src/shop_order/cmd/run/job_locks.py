@@ -14,6 +14,7 @@ from shop_order.cmd.wiring.roots import database
 from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.ports import Fence, LeaseLost
+from shop_order.pkg import tasks
 from shop_order.pkg.registry import Registry, RegistryLock, RegistryUnavailable
 from shop_order.repository.dao.store import StoreInUse
 
@@ -38,8 +39,7 @@ async def while_locked(
                 raise LeaseLost(fence)
         return await task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await tasks.stop([task])
 
 
 class JobLocks:

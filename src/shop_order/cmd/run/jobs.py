@@ -10,6 +10,7 @@ from shop_order.cmd.run.job_locks import hold, job_locks, while_locked
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.ports import LeaseLost
+from shop_order.pkg import tasks
 from shop_order.pkg.log import get_logger
 from shop_order.service.upkeep.daily_root import JOB as DAILY_ROOT
 from shop_order.service.upkeep.reconcile import JOB as RECONCILE
@@ -93,9 +94,7 @@ class Jobs:
 
     async def stop(self) -> None:
         """Cancel the jobs; every step can be interrupted."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.stop(self._tasks)
         await self._locks.close()
 
     def _on_one_instance(self, name: str, step: Step, pause: Pause, more: HasMore = bool) -> None:

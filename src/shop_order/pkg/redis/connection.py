@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from shop_order.pkg import tasks
 from shop_order.pkg.batching import Batcher
 
 PROBE_FIRST_S, PROBE_MAX_S = 0.05, 1.0
@@ -102,8 +103,7 @@ class RedisConnection:
         """Stop probing and disconnect."""
         self._closed = True
         if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.gather(self._probe, return_exceptions=True)
+            await tasks.stop([self._probe])
         await self._batches.join()
         await asyncio.gather(self._client.close(), *self._retired)
 
