@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shop_order.domain.comparison import FREE, MAX_AHEAD_MS
+from shop_order.domain.implied import MAX_TRIES
 from shop_order.domain.replay import PERSONAL, REFUND_TEXTS
 from shop_order.repository.dao.rows import HISTORY, LIVE, Tables
 from shop_order.service.settle import QUERY_BACKOFF_MS, REFUND_BACKOFF_MS
@@ -35,6 +36,8 @@ OTHERS: dict[str, list[object]] = {
     "updated_at": ["2026-11-30 01:02:03.004"],
     "refunded_fen": [0, 1],
     "amount_fen": [1_000_001],
+    "ask_tries": [-1, MAX_TRIES + 1],
+    "tries": [-1, MAX_TRIES + 1],
 }
 STATES = {
     "payments": ["pending", "processing", "unknown", "paid", "closed", "part_refunded", "refunded"],

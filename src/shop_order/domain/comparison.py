@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from shop_order.domain.event.order_events import GENESIS, seal, text_hash
+from shop_order.domain.implied import MAX_TRIES, Columns, Counted, Hash, Implied, Scheduled, Texts
 from shop_order.domain.ports import StoredOrder, StoredRow
-from shop_order.domain.replay import (
-    ITEM_TEXTS,
-    PAGES,
-    Columns,
-    Hash,
-    Implied,
-    Scheduled,
-    Texts,
-    UnknownEvent,
-    replay,
-)
+from shop_order.domain.replay import ITEM_TEXTS, PAGES, UnknownEvent, replay
 
 UNREADABLE_ERRORS = (ValueError, LookupError, TypeError)  # raised for an altered payload
 # Jobs schedule nothing further ahead: twice their longest pause, since clocks differ.
@@ -31,8 +22,8 @@ FREE: Mapping[str, Mapping[str, str]] = {
         "updated_at": "a copy of the order's, for reports of chapter 2; never read",
         "deleted_at": "nothing sets or reads it",
     },
-    "payments": {"ask_tries": "only chooses the next pause; the time itself is compared"},
-    "refunds": {"tries": "only chooses the next pause; the time itself is compared"},
+    "payments": {},
+    "refunds": {},
 }
 
 
@@ -99,6 +90,8 @@ def _differences(what: str, columns: Columns, row: StoredRow, now_ms: int) -> It
             yield f"{what}has another {name} than in its history"
         elif isinstance(wanted, Scheduled):
             yield f"{what}{name} is {found!r}, though its history schedules a job"
+        elif isinstance(wanted, Counted):
+            yield f"{what}{name} is {found!r}, which no job has counted"
         else:
             told = sorted(map(str, wanted)) if isinstance(wanted, frozenset) else _plain(wanted)
             yield f"{what}{name} is {_plain(found)}, its history says {told}"
@@ -118,7 +111,7 @@ def _fits(found: object, wanted: object, now_ms: int) -> bool:
         if found is None:
             return wanted.optional_from_ms is not None and wanted.optional_from_ms <= now_ms
         return isinstance(found, int) and found <= max(wanted.latest_ms, now_ms + MAX_AHEAD_MS)
-    return False
+    return isinstance(wanted, Counted) and isinstance(found, int) and 0 <= found <= MAX_TRIES
 
 
 def _text_faults(stored: StoredOrder, implied: Implied) -> Iterator[str]:
