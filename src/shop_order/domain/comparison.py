@@ -12,6 +12,8 @@ from shop_order.domain.replay import ITEM_TEXTS, PAGES, UnknownEvent, replay
 UNREADABLE_ERRORS = (ValueError, LookupError, TypeError)  # raised for an altered payload
 # Jobs schedule nothing further ahead: twice their longest pause, since clocks differ.
 MAX_AHEAD_MS = 3_600_000
+# The relay holds an event back for a minute at most.
+MAX_HELD_MS = 120_000
 
 # Columns that are not compared, and why no money, delivery or job rests on them.
 FREE: Mapping[str, Mapping[str, str]] = {
@@ -24,6 +26,10 @@ FREE: Mapping[str, Mapping[str, str]] = {
     },
     "payments": {},
     "refunds": {},
+    "waiting": {
+        "request_id": "only tells a log and a consumer's trace whose request it was",
+        "traceparent": "only tells a log and a consumer's trace whose request it was",
+    },
 }
 
 
@@ -54,7 +60,24 @@ def state_faults(stored: StoredOrder, now_ms: int) -> list[str]:
         return [f"has an event that this version can't replay: {event}"]
     except UNREADABLE_ERRORS as altered:
         return [f"has a history that can't be replayed: {altered!r}"]
-    return [*_faults(stored, implied, now_ms)]
+    return [*_faults(stored, implied, now_ms), *outbox_faults(stored, now_ms)]
+
+
+def outbox_faults(stored: StoredOrder, now_ms: int) -> list[str]:
+    """Why its events that wait to be published will not be, or not in time, or again and again."""
+    return [fault for row in stored.waiting for fault in _outbox_faults(stored, row, now_ms)]
+
+
+def _outbox_faults(stored: StoredOrder, row: StoredRow, now_ms: int) -> Iterator[str]:
+    version, what = row["version"], f"version {row['version']} in the outbox: "
+    if not any((event.version, event.id) == (version, row["event_id"]) for event in stored.chain):
+        yield f"{what}its history has no such event"
+    for name in ("not_before_ms", "created_ms"):
+        found = row[name]
+        if not (isinstance(found, int) and found <= now_ms + MAX_HELD_MS):
+            yield f"{what}{name} is {found!r}, but no event is held back that long"
+    if not _fits(row["tries"], Counted(), now_ms):
+        yield f"{what}tries is {row['tries']!r}, which no job has counted"
 
 
 def _faults(stored: StoredOrder, implied: Implied, now_ms: int) -> Iterator[str]:

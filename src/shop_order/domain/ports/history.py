@@ -63,7 +63,7 @@ class StoredOrder:
 
     `order` is made of the rows; None if it has no row of its own, an error if they can't be read.
     `archived`: the rows are in the history tables. `strays` name the tables of the other set that have rows
-    of it too.
+    of it too. `waiting` are its rows of the outbox.
     """
 
     order_sn: str
@@ -75,13 +75,14 @@ class StoredOrder:
     refunds: Sequence[StoredRow] = ()
     archived: bool = False
     strays: Sequence[str] = ()
+    waiting: Sequence[StoredRow] = ()
 
 
 class Audit(Protocol):
     """Reads the whole history, for `audit` and `doctor`."""
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
-        """Numbers with a row of an order, payment or refund, or with an event, sorted."""
+        """Numbers with a row of an order, payment, refund or the outbox, or with an event, sorted."""
 
     async def chain(self, order_sn: str) -> Sequence[Event]:
         """The events of one order, by version."""
