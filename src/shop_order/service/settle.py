@@ -143,8 +143,8 @@ class Settlement:
         if isinstance(refund, UnreadableRow):
             raise refund
         left = await self._refund(refund, tries, next_ms)
-        patience = BANK_TRIES if left is RefundResult.PROCESSING else len(REFUND_BACKOFF_MS) - 1
-        if left and tries >= patience:  # then every half hour
+        patience = BANK_TRIES if left is RefundResult.PROCESSING else len(REFUND_BACKOFF_MS)
+        if left and tries >= patience:  # after half an hour, then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
     async def _refund(self, refund: Refund, tries: int, next_ms: int) -> RefundResult | None:

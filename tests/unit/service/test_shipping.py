@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shop_order.domain.entity.after_sales import RefundWish
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.ports import Shipment, TradeTypes
 from shop_order.domain.status import PaymentState, PaymentType
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import SYSTEM, Actor, Role
@@ -19,28 +18,11 @@ from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.refund import RequestRefund
 from shop_order.service.shipping import MANY_TRIES
-from tests.world.provider import ModelProvider
+from tests.world.provider import Mini
 from tests.world.shop import ADDRESS, World
 
 BUYER, ADMIN = Actor(Role.USER, 7), Actor(Role.ADMIN, 1)
 HOUR_MS = 3_600_000
-
-
-@dataclass
-class Mini(ModelProvider):
-    """WeChat Pay, which waits for the shipping."""
-
-    works: bool = True
-    told: list[tuple[str, Shipment]] = field(default_factory=list)
-    payment_type = PaymentType.WECHAT
-    trade_types = TradeTypes(("mini", "native"))
-
-    def __post_init__(self) -> None:
-        ModelProvider.__init__(self)
-
-    async def tell_shipping(self, payment: Payment, shipment: Shipment) -> bool:
-        self.told.append((payment.payment_sn, shipment))
-        return self.works
 
 
 @pytest.fixture

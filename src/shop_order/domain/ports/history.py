@@ -38,8 +38,9 @@ class Outbox(Protocol):
 class OverdueWork:
     """Overdue items: their number, and since when the oldest is overdue (epoch ms, 0 if none).
 
-    `what` is `order` (past its due time), `payment` (past its time, with an unknown result), `refund`
-    (approved, not known to have succeeded) or `refund_decision` (requested, not decided).
+    `what` is `order` (past its due time), `payment` (past its time, with an unknown result), `refund` (to be
+    sent or asked about by now; one that its provider does not answer for is an alert) or `refund_decision`
+    (requested, not decided).
     """
 
     what: str

@@ -302,8 +302,7 @@ BACKLOG = (
     ),
     (
         "refund",
-        "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
-        f" AND state IN ({literals(DUE_REFUND)}) AND created_ms <= ?",
+        f"SELECT count(*), min(try_ms) FROM refund WHERE try_ms <= ? AND state IN ({literals(DUE_REFUND)})",
     ),
     (
         "refund_decision",
