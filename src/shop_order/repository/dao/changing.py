@@ -216,13 +216,13 @@ async def _store_payments(session: Session, changed: Iterable[Decision]) -> None
     for one in changed:
         for p, open_sn, ask_ms in changed_payments(one.order, one.before):
             before = one.before.payments.get(p.payment_sn)
-            changed = (*PAYMENT.changed(p), open_sn)
+            values = (*PAYMENT.changed(p), open_sn)
             if before is None:
                 new.append((*rows.PAYMENT.row(p), open_sn, ask_ms))
             elif is_to_tell(before, one.before.status) and is_to_tell(p, one.order.status):
-                await session.run(UPDATE_PAYMENT, (*changed, p.payment_sn))  # told once, maybe before
+                await session.run(UPDATE_PAYMENT, (*values, p.payment_sn))  # told once, maybe before
             else:
-                await session.run(SCHEDULE_PAYMENT, (*changed, ask_ms, p.payment_sn))
+                await session.run(SCHEDULE_PAYMENT, (*values, ask_ms, p.payment_sn))
     await insert(session, INSERT_PAYMENT, new)
 
 
