@@ -228,7 +228,8 @@ async def test_a_refund_that_the_wallet_refuses_is_an_alert(
     "sql",
     [
         "UPDATE payment SET state = 'stolen' WHERE payment_sn = ?",
-        "UPDATE order_info SET pay_type = 'x' WHERE order_sn = (SELECT order_sn FROM payment WHERE payment_sn = ?)",
+        "UPDATE order_info SET pay_type = 'x' WHERE order_sn ="
+        " (SELECT order_sn FROM payment WHERE payment_sn = ?)",
     ],
 )
 async def test_an_altered_order_does_not_hold_back_the_answers_about_others(shop: Shop, sql: str) -> None:
