@@ -56,8 +56,7 @@ class RocketConsumer:
         self._closing.set()
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             with contextlib.suppress(TimeoutError):
