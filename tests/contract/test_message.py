@@ -29,7 +29,7 @@ from shop_order.pkg.message import (
     open_consumer,
     open_publisher,
 )
-from shop_order.pkg.message.rocketmq import admin, parse
+from shop_order.pkg.message.rocketmq import admin, consumer, parse
 from shop_order.pkg.message.rocketmq.admin import Admin
 from tests.plugins.engines import available
 
@@ -238,7 +238,7 @@ async def test_trouble_of_a_consumer_brings_the_message_again_and_nothing_overta
 async def test_what_can_not_be_done_goes_to_the_dead_letters(
     broker: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "MAX_RETRIES", 1)
+    monkeypatch.setattr(consumer, "MAX_RETRIES", 1)
     monkeypatch.setattr(admin, "RETRY_S", (1,))
     of, seen = key(), list[str]()
 

@@ -13,7 +13,7 @@ from shop_order.api.proto import order_pb2 as nine
 from shop_order.api.proto.order_pb2_grpc import OrderServiceStub
 from shop_order.cmd.cli import archive
 from shop_order.cmd.run import job_locks
-from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
+from shop_order.cmd.run.job_locks import exclusive_job
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.valueobject.parties import Role
@@ -160,7 +160,7 @@ async def test_a_lock_in_consul_lets_one_archive_at_a_time(
     async with Shop(tmp_path) as shop:
         core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
         await core.open(serve=False)
-        holder, ours = JobLocks(core.registry), JobLocks(core.registry)
+        holder, ours = job_locks.job_locks(core), job_locks.job_locks(core)
         try:
             assert await holder.acquire("archive")
             assert await archive.archive_all(core, ours, 30) == 1

@@ -14,7 +14,7 @@ import pytest
 
 from shop_order.cmd.cli import reconcile
 from shop_order.cmd.run import job_locks
-from shop_order.cmd.run.job_locks import JobLocks, exclusive_job, while_locked
+from shop_order.cmd.run.job_locks import exclusive_job, while_locked
 from shop_order.cmd.wiring.core import Core
 from shop_order.configs import load
 from shop_order.domain.ports import Fence, LeaseLost
@@ -204,7 +204,7 @@ async def test_a_lock_in_consul_lets_one_reconcile_at_a_time(
     shop.day_is_over()
     core = Core(load(shop.environ | {"SHOP_ORDER_REGISTRY__URL": consul}), token=lambda: "")
     await core.open(serve=False)
-    holder = JobLocks(core.registry)
+    holder = job_locks.job_locks(core)
     try:
         monkeypatch.setattr(job_locks, "WAIT_S", 0.0)
         assert await holder.acquire(RECONCILE)

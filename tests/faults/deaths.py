@@ -39,7 +39,7 @@ class Mortals(Processes):
     """Processes that die at a point, and are started again at once."""
 
     start_s = 90.0
-    patience_s = 120.0  # a busy machine takes half a minute for a start
+    patience_s = 120.0  # half a minute each for a start on a busy machine and for a broker to miss a consumer
 
     def __init__(self, folder: Path, **environ: str) -> None:
         super().__init__(folder, **environ)

@@ -152,7 +152,7 @@ async def test_an_unpaid_order_ends_by_its_message_without_any_scan(url: str, tm
 async def test_orders_that_can_not_be_decided_hold_up_no_other_and_are_counted_as_dead_letters(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "MAX_RETRIES", 1)
+    monkeypatch.setattr(admin, "ATTEMPTS", 1)
     (port,) = free_ports(1)
     environ = {"ORDER__PAY_TIMEOUT_S": "5", "ORDER__SCAN_INTERVAL_S": "600", "MESSAGE__RELAY_PORT": str(port)}
     async with Town(tmp_path, url, **environ) as town:

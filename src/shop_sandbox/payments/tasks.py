@@ -14,5 +14,4 @@ async def background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterato
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.gather(task, return_exceptions=True)

@@ -95,7 +95,8 @@ class Stage:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         try:
-            return await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                return await process.wait()
         except TimeoutError:
             process.kill()
             return await process.wait()
@@ -112,7 +113,8 @@ class Stage:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT_S)
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            out, err = await process.communicate()
         return CommandResult(process.returncode or 0, (out.strip() or err.strip()).decode("utf-8", "replace"))
 
 

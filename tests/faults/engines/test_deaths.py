@@ -32,7 +32,6 @@ class Town(Mortals):
     """Service, relay and neighbours; they, the database and the broker are all that lasts."""
 
     start_s = BACK_S
-    patience_s = 300.0  # the broker takes minutes to see that a consumer died, which had taken a message
 
     def __init__(self, folder: Path, server: str, broker: str) -> None:
         name = f"shop_deaths_{os.getpid()}"

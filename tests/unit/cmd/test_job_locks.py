@@ -6,6 +6,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
 from shop_order.cmd.run.job_locks import RETRY_S, JobLocks
 from shop_order.cmd.run.jobs import Jobs
 from shop_order.cmd.wiring.core import Core
@@ -27,7 +29,12 @@ class Instance:
         store = SimpleNamespace(leases=SimpleNamespace(hold=self._hold))
         self.metrics = Metrics()
         core = SimpleNamespace(
-            relay=self.relay, registry=registry, store=store, metrics=self.metrics, tracing=None
+            relay=self.relay,
+            registry=registry,
+            store=store,
+            metrics=self.metrics,
+            tracing=None,
+            settings=SimpleNamespace(db=SimpleNamespace(url="mysql://app:app@db:3306/shop")),
         )
         self.jobs = Jobs(cast(Core, core))
 
@@ -77,13 +84,42 @@ class Gone(NoRegistry):
 async def test_a_registry_that_does_not_answer_is_not_waited_for_at_every_step() -> None:
     registry, now_s = Gone(), [0.0]
     registry.away = True
-    turns = JobLocks(registry, lambda: now_s[0])
+    turns = JobLocks(registry, "shop", lambda: now_s[0])
     assert [await turns.acquire(job) for job in ("relay", "relay", "refund")] == [True] * 3
     assert registry.asked == 1
     registry.away = False
     now_s[0] += RETRY_S
     assert await turns.acquire("relay")
-    assert not await JobLocks(registry).acquire("relay")
+    assert not await JobLocks(registry, "shop").acquire("relay")
+
+
+async def test_the_job_of_one_database_does_not_keep_that_of_another_from_running() -> None:
+    registry = NoRegistry()
+    one, same, other = (JobLocks(registry, database) for database in ("shop@a", "shop@a", "shop@b"))
+    assert await one.acquire("relay")
+    assert not await same.acquire("relay")
+    assert await other.acquire("relay")
+
+
+async def test_a_release_that_was_cancelled_is_repeated_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry, begun = NoRegistry(), asyncio.Event()
+    locks = JobLocks(registry, "shop")
+    assert await locks.acquire("relay")
+
+    async def slow(_lock: LocalLock) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as stopped_meanwhile:
+        stopped_meanwhile.setattr(LocalLock, "release", slow)
+        releasing = asyncio.create_task(locks.release("relay"))
+        await begun.wait()
+        releasing.cancel()
+        await asyncio.wait({releasing})
+    await locks.close()
+    assert await JobLocks(registry, "shop").acquire("relay")
 
 
 async def test_a_job_that_is_another_s_by_now_did_not_fail() -> None:

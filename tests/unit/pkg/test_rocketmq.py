@@ -61,8 +61,8 @@ def test_a_keeper_gets_a_command_for_each_topic_and_group() -> None:
         lines[0] == "mqadmin updateTopic -c DefaultCluster -t x-order-events -r 8 -w 8 -a +message.type=FIFO"
     )
     assert lines[-2:] == [
-        "mqadmin updateSubGroup -c DefaultCluster -g x-order-service-timeouts -r 3 -o false",
-        "mqadmin updateSubGroup -c DefaultCluster -g x-order-service-wallet -r 3 -o true",
+        "mqadmin updateSubGroup -c DefaultCluster -g x-order-service-timeouts -r 16 -o false",
+        "mqadmin updateSubGroup -c DefaultCluster -g x-order-service-wallet -r 10000 -o true",
     ]
     assert len(lines) == len(TOPICS) + len(GROUPS)
 

@@ -30,7 +30,7 @@ def archive(
 
     It can be stopped or killed at any time: the next run continues.
     """
-    from shop_order.cmd.run.job_locks import JobLocks, exclusive_job
+    from shop_order.cmd.run.job_locks import exclusive_job, job_locks
 
     settings = load_settings(dev_wiring=True).settings
     days = older_than or settings.order.archive_after_days
@@ -38,7 +38,7 @@ def archive(
         refuse("automatic archiving is off: pass --older-than DAYS, or set ORDER__ARCHIVE_AFTER_DAYS")
 
     async def run(core: Core) -> int:
-        locks = JobLocks(core.registry)
+        locks = job_locks(core)
         try:
             with exclusive_job(settings, JOB):
                 return await archive_all(core, locks, days)

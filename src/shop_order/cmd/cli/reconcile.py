@@ -135,11 +135,11 @@ async def run_exclusively(
     core: Core, channel: PaymentType, day: date, file: IO[bytes] | None
 ) -> Reconciliation | None:
     """Return the result; None if another process is reconciling."""
-    from shop_order.cmd.run.job_locks import JobLocks, hold, wait_for_lock, while_locked
+    from shop_order.cmd.run.job_locks import hold, job_locks, wait_for_lock, while_locked
     from shop_order.domain.ports import LeaseLost
     from shop_order.service.upkeep.reconcile import JOB as RECONCILE
 
-    locks = JobLocks(core.registry)
+    locks = job_locks(core)
     try:
         if not await wait_for_lock(core, locks, RECONCILE):
             return None

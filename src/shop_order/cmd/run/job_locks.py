@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shop_order.cmd.wiring.roots import database
 from shop_order.configs import Settings
 from shop_order.configs.engines import sqlite_path
 from shop_order.domain.ports import Fence, LeaseLost
+from shop_order.pkg import tasks
 from shop_order.pkg.registry import Registry, RegistryLock, RegistryUnavailable
 from shop_order.repository.dao.store import StoreInUse
 
@@ -37,20 +39,23 @@ async def while_locked(
                 raise LeaseLost(fence)
         return await task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await tasks.stop([task])
 
 
 class JobLocks:
-    """The registry's locks for jobs that run on one instance at a time.
+    """The registry's locks for jobs that run on one of the instances that share a database.
 
     They only save work: the lease in the database decides, and every step is a compare-and-set, so that a
     holder that was paused changes nothing. An unreachable registry therefore stops no job. An instance
     without the database lease must release its lock.
     """
 
-    def __init__(self, registry: Registry, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, registry: Registry, database: str, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`database` keeps the locks of two databases apart: each has its own work."""
         self._registry = registry
+        self._database = database
         self._monotonic_s = monotonic_s
         self._retry_at_s = float("-inf")
         self._leases: dict[str, RegistryLock] = {}
@@ -64,7 +69,7 @@ class JobLocks:
             if lease is not None:
                 await lease.release()  # else our expired lock would block us until it ends
                 del self._leases[job]
-            lease = await self._registry.lock(job, LOCK_S)
+            lease = await self._registry.lock(f"{self._database}/{job}", LOCK_S)
         except RegistryUnavailable:
             self._retry_at_s = self._monotonic_s() + RETRY_S
             return True
@@ -78,13 +83,19 @@ class JobLocks:
 
     async def release(self, job: str) -> None:
         """Release the lock of this job."""
-        if lease := self._leases.pop(job, None):
+        if lease := self._leases.get(job):
             with suppress(RegistryUnavailable):  # it expires
                 await lease.release()
+            del self._leases[job]  # not before: `close` must release it if this is cancelled
 
     async def close(self) -> None:
         """Release all locks, so that other instances continue at once."""
         await asyncio.gather(*map(self.release, tuple(self._leases)))
+
+
+def job_locks(core: Core) -> JobLocks:
+    """Return the locks for jobs on its database."""
+    return JobLocks(core.registry, database(core.settings.db.url))
 
 
 async def hold(core: Core, locks: JobLocks, job: str) -> bool:

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shop_order.cmd.run.job_locks import JobLocks, hold, while_locked
+from shop_order.cmd.run.job_locks import hold, job_locks, while_locked
 from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.cmd.wiring.roots import witness
 from shop_order.domain.ports import LeaseLost
+from shop_order.pkg import tasks
 from shop_order.pkg.log import get_logger
 from shop_order.service.upkeep.daily_root import JOB as DAILY_ROOT
 from shop_order.service.upkeep.reconcile import JOB as RECONCILE
@@ -39,7 +40,7 @@ class Jobs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._locks = JobLocks(core.registry)
+        self._locks = job_locks(core)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -93,9 +94,7 @@ class Jobs:
 
     async def stop(self) -> None:
         """Cancel the jobs; every step can be interrupted."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.stop(self._tasks)
         await self._locks.close()
 
     def _on_one_instance(self, name: str, step: Step, pause: Pause, more: HasMore = bool) -> None:

@@ -11,6 +11,7 @@ from shop_order.cmd.wiring.core import Core, real_ms
 from shop_order.configs import ConfigError, Loaded, reload
 from shop_order.configs.history import record
 from shop_order.configs.sources import SharedSource, SourceUnavailable, shared_sources
+from shop_order.pkg import tasks
 from shop_order.pkg.log import get_logger, set_level
 from shop_order.repository.history import open_history
 
@@ -45,9 +46,7 @@ class Reloading:
 
     async def stop(self) -> None:
         """Stop waiting for hints."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.stop(self._tasks)
 
     def hint(self) -> None:
         """Reload soon if something changed."""
@@ -74,7 +73,8 @@ class Reloading:
         while True:
             pause_s = (RETRY_S if self.trouble else POLL_EVERY_S) if polls else None
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hinted.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._hinted.wait()
             self._hinted.clear()
             try:
                 await self.reload()

@@ -57,7 +57,8 @@ class Gate(grpc.GenericRpcHandler):
         self._idle.clear()
         if self._running:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), grace_s)
+                async with asyncio.timeout(grace_s):
+                    await self._idle.wait()
 
     def _admitted(self, method: MethodHandler, *, reads: bool) -> MethodHandler:
         """Return the method for registration; with `reads`, it reads a single request itself."""

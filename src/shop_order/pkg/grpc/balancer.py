@@ -51,7 +51,8 @@ class BalancedChannel(grpc.aio.Channel):
         """Return the instances to try: the next one first, unreachable ones last."""
         if not self._known.is_set():
             try:
-                await asyncio.wait_for(self._known.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._known.wait()
             except TimeoutError:
                 raise self._unavailable("the registry has not responded yet") from None
         channels = [*self._members.values()]

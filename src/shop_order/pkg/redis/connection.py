@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
+from shop_order.pkg import tasks
 from shop_order.pkg.batching import Batcher
 
 PROBE_FIRST_S, PROBE_MAX_S = 0.05, 1.0
@@ -103,9 +103,7 @@ class RedisConnection:
         """Stop probing and disconnect."""
         self._closed = True
         if self._probe is not None:
-            self._probe.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._probe
+            await tasks.stop([self._probe])
         await self._batches.join()
         await asyncio.gather(self._client.close(), *self._retired)
 

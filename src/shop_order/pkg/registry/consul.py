@@ -188,8 +188,7 @@ class ConsulLock:
         self._until_s = float("-inf")
         if self._renewing is not None:
             self._renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewing
+            await asyncio.gather(self._renewing, return_exceptions=True)
         await self._consul.request("PUT", self._path, params={"release": self._session})
         await self._consul.request("PUT", f"/session/destroy/{self._session}", accept=404)
 

@@ -13,12 +13,15 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from shop_order.pkg.address import split_host_port
-from shop_order.pkg.message import MAX_RETRIES, QUEUES, RETRY_S, BrokerUnavailable, Group, Topic
+from shop_order.pkg.message import QUEUES, RETRY_S, BrokerUnavailable, Group, Topic
 from shop_order.pkg.message.rocketmq import RocketMQAddress
 
 CREATE_TOPIC, LIST_TOPICS, CLUSTERS, CREATE_GROUP, STATISTICS = 17, 21, 106, 200, 202
 DEAD_LETTERS = "%DLQ%"  # followed by a group's name: the topic of its dead letters
 READ_WRITE = 6
+# Attempts at the broker, which also counts messages that it hands to the connections of dead consumers.
+# In order, our consumer itself ends what is refused (MAX_RETRIES).
+ORDERLY_ATTEMPTS, ATTEMPTS = 10_000, 16
 RESPONSE_S = 5.0
 MAX_BYTES = 1 << 24
 _BARE_KEY = re.compile(rb"([{,])(-?\d+):")  # in brokers' JSON, keys may be numbers
@@ -132,7 +135,7 @@ def group_config(address: RocketMQAddress, group: Group) -> dict[str, object]:
         "consumeFromMinEnable": True,
         "consumeMessageOrderly": group.in_order,
         "retryQueueNums": 1,
-        "retryMaxTimes": MAX_RETRIES,
+        "retryMaxTimes": attempts(group),
         "groupRetryPolicy": {
             "type": "CUSTOMIZED",
             "customizedRetryPolicy": {"next": [1000 * s for s in RETRY_S]},
@@ -143,6 +146,11 @@ def group_config(address: RocketMQAddress, group: Group) -> dict[str, object]:
     }
 
 
+def attempts(group: Group) -> int:
+    """Return after how many attempts the broker gives a message up."""
+    return ORDERLY_ATTEMPTS if group.in_order else ATTEMPTS
+
+
 def commands(address: RocketMQAddress, topics: Iterable[Topic], groups: Iterable[Group]) -> list[str]:
     """Return equivalent `mqadmin` commands, for clusters that only operators may change."""
     queues = f"-r {QUEUES} -w {QUEUES}"
@@ -151,7 +159,7 @@ def commands(address: RocketMQAddress, topics: Iterable[Topic], groups: Iterable
         for t in topics
     ]
     return made + [
-        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {MAX_RETRIES}"
+        f"mqadmin updateSubGroup -c DefaultCluster -g {address.full(g.name)} -r {attempts(g)}"
         f" -o {str(g.in_order).lower()}"
         for g in groups
     ]

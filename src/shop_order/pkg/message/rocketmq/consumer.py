@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from shop_order.pkg.log import get_logger
-from shop_order.pkg.message import RETRY_S, BrokerUnavailable, Delivery, Group, Handler
+from shop_order.pkg.message import MAX_RETRIES, RETRY_S, BrokerUnavailable, Delivery, Group, Handler
 from shop_order.pkg.message.rocketmq import RocketMQAddress, configuration, library
 from shop_order.pkg.message.rocketmq.admin import Admin, Refused
 
@@ -56,8 +56,7 @@ class RocketConsumer:
         self._closing.set()
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             with contextlib.suppress(TimeoutError):
@@ -86,7 +85,7 @@ class RocketConsumer:
             except Refused as refused:  # an operator has created it, or must
                 log.warning("group_not_created", group=self._group.name, error=str(refused))
         rocketmq = library()
-        consumer = rocketmq.PushConsumer(
+        consumer = _push_consumer()(
             configuration(self._address),
             self._address.full(self._group.name),
             _listener(self._consume),
@@ -171,6 +170,19 @@ async def _in_daemon_thread(work: Callable[[], None]) -> None:
 
     threading.Thread(target=run, daemon=True, name="rocketmq-start-stop").start()
     await asyncio.wrap_future(result)
+
+
+def _push_consumer() -> Any:
+    rocketmq = library()
+
+    class PushConsumer(rocketmq.PushConsumer):  # type: ignore[misc, name-defined]
+        def reset_setting(self, settings: Any) -> None:
+            """In order, the client alone counts refusals (`admin.ORDERLY_ATTEMPTS` is the broker's bound)."""
+            if settings.subscription.fifo:
+                settings.backoff_policy.max_attempts = 1 + MAX_RETRIES
+            super().reset_setting(settings)
+
+    return PushConsumer
 
 
 def _listener(consume: Callable[[Any], bool]) -> Any:
