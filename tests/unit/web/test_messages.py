@@ -290,6 +290,18 @@ ALREADY_PAID = "this order is already paid; nothing is left to pay"
             "this order is shipped and can't be cancelled; request a refund instead",
             "订单已发货，不能取消，请申请退款",
         ),
+        (
+            "AWAITING_RETURN",
+            "APPROVED",
+            'the status can\'t change from "waiting for the goods" to "approved"; refresh and check the status',
+            "“等待退货”不能变为“已批准”，请刷新后查看状态",
+        ),
+        (
+            "ADMINS_REFUND",
+            "WITHDRAWN",
+            'the status can\'t change from "requested by an admin" to "withdrawn"; refresh and check the status',
+            "“管理员发起的退款”不能变为“已撤回”，请刷新后查看状态",
+        ),
     ],
 )
 def test_a_move_that_is_not_allowed_is_told_in_the_buyers_words(
