@@ -385,9 +385,9 @@ async def test_a_cursor_belongs_to_its_caller_and_filter(shop: Shop, buyer: Orde
     ):
         with pytest.raises(InvalidArgument):
             await client.list_refunds(state=state, cursor=cursor)
-    for order_sn in (order_sn, "1"):
+    for number in (order_sn, "1"):
         with pytest.raises(InvalidArgument):
-            await buyer.list_refunds(state="withdrawn", cursor=first.next_cursor, order_sn=order_sn)
+            await buyer.list_refunds(state="withdrawn", cursor=first.next_cursor, order_sn=number)
     answer = await shop.http.get("/api/v1/refunds?page_size=1&state=withdrawn", headers=shop.bearer())
     items = answer.json()["data"]["items"]
     assert [item["refund_sn"] for item in items] == [first.refunds[0].refund_sn]

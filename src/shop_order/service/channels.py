@@ -57,7 +57,7 @@ class Channels:
         return self._configured[payment_type]
 
     def telling_shipping(self, payment_type: PaymentType) -> TellsShipping | None:
-        """The channel, if its provider must be told of the shipping. Raises ChannelUnavailable."""
+        """The channel, if its provider must be told of shipments. Raises ChannelUnavailable."""
         channel = self.get(payment_type)
         return cast(TellsShipping, channel) if hasattr(channel, "tell_shipping") else None
 

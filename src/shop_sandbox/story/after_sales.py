@@ -94,7 +94,7 @@ async def _whole(narrator: Narrator, cast: Cast) -> None:
     before = await cast.provider.available(CUP)
     with narrator.step(
         "另一单（支付宝）未发货就申请全额退款：运费一并退回，订单取消，库存归还",
-        "Another order, paid at Alipay, is refunded whole before it is shipped: cancelled, the stock is back",
+        "Another order, paid at Alipay, is refunded in full before shipping: cancelled, the stock is back",
     ) as step:
         order = await cast.zhang.order(CUP, 2)
         payment_sn = await cast.zhang.open_alipay(order)

@@ -269,6 +269,7 @@ def test_a_field_is_told_by_its_full_path() -> None:
 
 # ---- states ----
 
+CHECK = "refresh and check the status"
 ALREADY_PAID = "this order is already paid; nothing is left to pay"
 
 
@@ -293,13 +294,13 @@ ALREADY_PAID = "this order is already paid; nothing is left to pay"
         (
             "AWAITING_RETURN",
             "APPROVED",
-            'the status can\'t change from "waiting for the goods" to "approved"; refresh and check the status',
+            'the status can\'t change from "waiting for the goods" to "approved"; ' + CHECK,
             "“等待退货”不能变为“已批准”，请刷新后查看状态",
         ),
         (
             "ADMINS_REFUND",
             "WITHDRAWN",
-            'the status can\'t change from "requested by an admin" to "withdrawn"; refresh and check the status',
+            'the status can\'t change from "requested by an admin" to "withdrawn"; ' + CHECK,
             "“管理员发起的退款”不能变为“已撤回”，请刷新后查看状态",
         ),
     ],

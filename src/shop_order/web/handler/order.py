@@ -244,7 +244,7 @@ class OrderHandler:
         tag=TAG,
         summary="取消订单 / Cancel an order",
         description="买家仅限待支付订单；已支付请申请退款（`USE_REFUND`）。可重复提交。\n\n"
-        "Of a buyer pending orders only; for a paid order the error is `USE_REFUND`. Idempotent.",
+        "Buyers can cancel pending orders only; for a paid order the error is `USE_REFUND`. Idempotent.",
         data=OrderData,
         errors=(
             OrderNotFound,

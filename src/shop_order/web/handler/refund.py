@@ -96,7 +96,7 @@ class RefundHandler:
         summary="申请退款 / Request a refund",
         description="按商品（`items`），或按金额（`amount_fen`），都不填为剩余全部。退货（`return`）须先寄回商品。"
         "由商家审核；有进行中的退款时订单不会发货，也不会自动完成。\n\n"
-        "Of some goods (`items`), of an amount (`amount_fen`), or without both of all that is left. With "
+        "For some goods (`items`), for an amount (`amount_fen`), or with neither for all that is left. With "
         "`return` the goods come back first. The shop decides; while a refund is open, the order is neither "
         "shipped nor completed by itself.",
         data=RefundData,
@@ -223,7 +223,7 @@ class AdminRefundHandler:
         id="listAllRefunds",
         tag=ADMIN_TAG,
         summary="退款列表 / List refunds",
-        description="所有买家的退款，按申请时间倒序。\n\nOf all buyers, newest first.",
+        description="所有买家的退款，按申请时间倒序。\n\nThe refunds of all buyers, newest first.",
         data=RefundListData,
     )
     async def list(
@@ -262,7 +262,7 @@ class AdminRefundHandler:
         id="rejectRefund",
         summary="拒绝退款 / Reject a refund",
         description="也可拒绝未寄到或不符的退货。可重复提交。\n\n"
-        "Also of a return whose goods did not arrive as they were sold. Idempotent.",
+        "Also for a return whose goods did not arrive, or not as they were sold. Idempotent.",
     )
     async def reject(self, refund_sn: RefundSn, body: RefundReasonBody) -> Response:
         """Reject a refund."""
@@ -311,8 +311,8 @@ def cancel_words(order: Order) -> tuple[str, str]:
     if order.status is OrderStatus.CANCELLED:
         return "订单已取消", "order cancelled"
     if after_sales.waits_for_second_approval(order):
-        return "全额退款待第二位管理员批准", "whole refund requested; a second admin has to approve it"
-    return "已发起全额退款", "whole refund opened"
+        return "全额退款待第二位管理员批准", "full refund requested; a second admin has to approve it"
+    return "已发起全额退款", "full refund opened"
 
 
 async def page_of_refunds(
