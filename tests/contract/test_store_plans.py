@@ -225,6 +225,7 @@ async def use_refunds(store: Store) -> None:
             RefundFilter(user=1007),
             RefundFilter(state=RefundState.SUCCEEDED),
             RefundFilter(1007, RefundState.SUCCEEDED),
+            RefundFilter(order_sn="S7"),
             RefundFilter(),
         ):
             await store.refunds.list(where, limit=20, after=after)

@@ -96,6 +96,9 @@ async def test_a_list_has_live_and_archived_refunds_by_state(store: Store) -> No
     assert await pages(store, RefundFilter(user=7)) == [[live.refund_sn, gone.refund_sn]]
     assert await pages(store, RefundFilter(state=RefundState.REJECTED)) == [[gone.refund_sn]]
     assert await pages(store, RefundFilter(7, RefundState.REQUESTED)) == [[live.refund_sn]]
+    assert await pages(store, RefundFilter(7, order_sn=old.order_sn)) == [[gone.refund_sn]]
+    assert await pages(store, RefundFilter(order_sn=live.order_sn)) == [[live.refund_sn]]
+    assert await pages(store, RefundFilter(8, order_sn=live.order_sn)) == [[]]
     assert (await store.refunds.find(gone.refund_sn)).state is RefundState.REJECTED
     again = await asked(store, old, NOW_MS + DAY_MS, amount_fen=7)
     assert (await store.refunds.find(again.refund_sn)).amount_fen == 7, "its order came back"

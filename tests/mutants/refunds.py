@@ -55,7 +55,7 @@ REFUND_FAULTS = (
     fault(
         "a second click on cancel counts as another refund",
         AFTER_SALES,
-        never("cancel_paid", "any(...)"),
+        never("cancel_paid", "waits_for_second_approval(...)"),
     ),
     fault("a refund can't be confirmed again", AFTER_SALES, swap("after_sales:succeeded", "not ...", "True")),
     fault(

@@ -57,7 +57,7 @@ class Channels:
         return self._configured[payment_type]
 
     def telling_shipping(self, payment_type: PaymentType) -> TellsShipping:
-        """The channel whose provider must be told of the shipping. Raises ChannelUnavailable."""
+        """The channel whose provider must be told of shipments. Raises ChannelUnavailable."""
         channel = self.get(payment_type)
         if not hasattr(channel, "tell_shipping"):
             raise ChannelUnavailable(payment_type.code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.after_sales import RefundRules, RefundWish
@@ -139,7 +139,7 @@ class RefundService:
         if page_size < 1:
             raise InvalidArgument("page_size", "too_small", min=1)
         if not actor.is_admin:
-            where = RefundFilter(actor.buyer_id(), where.state)
+            where = replace(where, user=actor.buyer_id())
         found = await self.refunds.list(where, limit=min(page_size, MAX_PAGE_SIZE), after=after)
         for row in found.unreadable:
             self.on_unreadable(row)

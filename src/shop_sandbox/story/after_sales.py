@@ -46,7 +46,7 @@ async def _refunded(cast: Cast, payment_sn: str, refund_sn: str, fen: int, *, at
 
 async def _part(narrator: Narrator, cast: Cast, order: pb.OrderInfo, payment_sn: str) -> None:
     with narrator.step(
-        "包装破损，张三申请退 1 元；管理员同意，原路退回",
+        "包装破损，张三申请退 1 元；管理员批准，原路退回",
         "The wrapping is torn: he asks for 1 yuan, the operator approves, and WeChat refunds it",
     ) as step:
         wish = RequestRefundRequest(order.order_sn, amount_fen=100, reason="包装破损")
@@ -59,7 +59,7 @@ async def _part(narrator: Narrator, cast: Cast, order: pb.OrderInfo, payment_sn:
 async def _return(narrator: Narrator, cast: Cast, order: pb.OrderInfo, payment_sn: str) -> None:
     before = await cast.provider.available(CUP)
     with narrator.step(
-        "张三退回 1 只茶杯：同意 → 寄回 → 收货入库 → 退款",
+        "张三退回 1 只茶杯：批准 → 寄回 → 收货入库 → 退款",
         "He sends one cup back: approved, sent, received into the stock, refunded",
     ) as step:
         wish = RequestRefundRequest(
@@ -94,7 +94,7 @@ async def _whole(narrator: Narrator, cast: Cast) -> None:
     before = await cast.provider.available(CUP)
     with narrator.step(
         "另一单（支付宝）未发货就申请全额退款：运费一并退回，订单取消，库存归还",
-        "Another order, paid at Alipay, is refunded whole before it is shipped: cancelled, the stock is back",
+        "Another order, paid at Alipay, is refunded in full before shipping: cancelled, the stock is back",
     ) as step:
         order = await cast.zhang.order(CUP, 2)
         payment_sn = await cast.zhang.open_alipay(order)

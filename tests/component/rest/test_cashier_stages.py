@@ -12,7 +12,7 @@ import pytest
 from shop_order.domain.ports import Trade, TradeState
 from shop_order.service import checkout
 from shop_order.web.dto.responses import CashierData
-from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, refused
+from tests.component.rest.front import PLACE, PUBLIC_URL, Rest, admin, refused
 from tests.component.rest.test_cashier import HTML, JSON, choose, open_page, path
 from tests.world.shop import World
 
@@ -66,7 +66,21 @@ async def test_late_money_is_seen_on_its_way_back_and_then_back(rest: Rest, worl
     await shown(rest, order, "refunded", "已退款", "39.98")
     refused(await choose(rest, path(order)), 409, "ILLEGAL_TRANSITION")
     page = await open_page(rest, path(order), **{"accept-language": "en"})
-    assert "Your payment was refunded to the original method." in page.text
+    assert "Your payment was refunded." in page.text
+
+
+async def test_money_that_was_paid_back_by_hand_did_not_take_the_original_way(
+    rest: Rest, world: World
+) -> None:
+    order = await rest.paid()
+    world.provider.mode = "refuses"
+    await rest.data("POST", f"/admin/orders/{order['order_sn']}/cancel", as_=admin())
+    await world.settlement.refund_due()
+    assert "原路" not in await shown(rest, order, "refunding", "正在退款")
+    (refund,) = (await rest.data("GET", f"/orders/{order['order_sn']}"))["refunds"]
+    paid = {"reason": "银行转账"}
+    await rest.data("POST", f"/admin/refunds/{refund['refund_sn']}/settle", paid, as_=admin())
+    assert "原路" not in await shown(rest, order, "refunded", "已退款")
 
 
 async def test_an_unpaid_order_whose_time_is_over_says_so_until_it_is_cancelled(

@@ -63,8 +63,8 @@ async def test_messages_follow_the_callers_language_and_reasons_do_not(rest: Res
     for accept, message in (
         ("en", "the order does not exist; check its number"),
         ("fr, en;q=0.5", "the order does not exist; check its number"),
-        ("", "订单不存在，请核对订单编号"),
-        ("zh-TW,en;q=0.1", "订单不存在，请核对订单编号"),
+        ("", "订单不存在，请核对订单号"),
+        ("zh-TW,en;q=0.1", "订单不存在，请核对订单号"),
     ):
         answer = await rest.call(
             "GET", "/orders/261123134500123456789012349", headers={"accept-language": accept}

@@ -269,6 +269,7 @@ def test_a_field_is_told_by_its_full_path() -> None:
 
 # ---- states ----
 
+CHECK = "refresh and check the status"
 ALREADY_PAID = "this order is already paid; nothing is left to pay"
 
 
@@ -289,6 +290,18 @@ ALREADY_PAID = "this order is already paid; nothing is left to pay"
             "CANCELLED",
             "this order is shipped and can't be cancelled; request a refund instead",
             "订单已发货，不能取消，请申请退款",
+        ),
+        (
+            "AWAITING_RETURN",
+            "APPROVED",
+            'the status can\'t change from "waiting for the goods" to "approved"; ' + CHECK,
+            "“等待退货”不能变为“已批准”，请刷新后查看状态",
+        ),
+        (
+            "ADMINS_REFUND",
+            "WITHDRAWN",
+            'the status can\'t change from "requested by an admin" to "withdrawn"; ' + CHECK,
+            "“管理员发起的退款”不能变为“已撤回”，请刷新后查看状态",
         ),
     ],
 )

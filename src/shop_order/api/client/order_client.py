@@ -213,10 +213,12 @@ class OrderClient:
         return await self._call(self._orders.GetRefund, request, repeatable=True)
 
     async def list_refunds(
-        self, *, user_id: int = 0, state: str = "", page_size: int = 20, cursor: str = ""
+        self, *, user_id: int = 0, state: str = "", page_size: int = 20, cursor: str = "", order_sn: str = ""
     ) -> pb.ListRefundsResponse:
         """A page of refunds, newest first; continue with `next_cursor`."""
-        request = pb.ListRefundsRequest(user_id=user_id, state=state, page_size=page_size, cursor=cursor)
+        request = pb.ListRefundsRequest(
+            user_id=user_id, state=state, page_size=page_size, cursor=cursor, order_sn=order_sn
+        )
         return await self._call(self._orders.ListRefunds, request, repeatable=True)
 
     async def withdraw_refund(self, refund_sn: str) -> pb.RefundInfo:
@@ -227,7 +229,7 @@ class OrderClient:
     async def send_return_parcel(
         self, refund_sn: str, logistics_company: str, logistics_no: str
     ) -> pb.RefundInfo:
-        """Tell the parcel that brings the goods back. Raises NotFound, IllegalTransition."""
+        """Enter the parcel that brings the goods back. Raises NotFound, IllegalTransition."""
         request = pb.SendReturnParcelRequest(
             refund_sn=refund_sn, logistics_company=logistics_company, logistics_no=logistics_no
         )

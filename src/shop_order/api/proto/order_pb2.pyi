@@ -482,10 +482,12 @@ class PayOrderRequest(_message.Message):
     """1: 支付宝, 2: 微信, 3: 余额"""
     trade_type: _builtins.str
     """additions
-    alipay: page, wap, qr; wechat: native, h5, jsapi; empty: page, native
+    alipay: page, wap, qr, app; wechat: native, jsapi, mini, h5, app;
     """
     openid: _builtins.str
-    """wechat jsapi"""
+    """empty: page, native
+    wechat jsapi, mini
+    """
     client_ip: _builtins.str
     """wechat h5"""
     return_url: _builtins.str
@@ -959,6 +961,7 @@ class RefundInfo(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     STATE_DESC_FIELD_NUMBER: _builtins.int
+    SHARES_FEN_FIELD_NUMBER: _builtins.int
     refund_sn: _builtins.str
     order_sn: _builtins.str
     payment_sn: _builtins.str
@@ -994,6 +997,10 @@ class RefundInfo(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def shares_fen(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """of items, in their order: their part of what the goods cost"""
+
     def __init__(
         self,
         *,
@@ -1017,10 +1024,11 @@ class RefundInfo(_message.Message):
         requested_by: _builtins.str = ...,
         user_id: _builtins.int = ...,
         state_desc: _builtins.str = ...,
+        shares_fen: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "finished_at", b"finished_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "approvals", b"approvals", "created_at", b"created_at", "decision", b"decision", "failure", b"failure", "finished_at", b"finished_at", "freight_fen", b"freight_fen", "items", b"items", "order_sn", b"order_sn", "out_refund_no", b"out_refund_no", "parcel_company", b"parcel_company", "parcel_no", b"parcel_no", "payment_sn", b"payment_sn", "reason", b"reason", "refund_sn", b"refund_sn", "requested_by", b"requested_by", "state", b"state", "state_desc", b"state_desc", "type", b"type", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "approvals", b"approvals", "created_at", b"created_at", "decision", b"decision", "failure", b"failure", "finished_at", b"finished_at", "freight_fen", b"freight_fen", "items", b"items", "order_sn", b"order_sn", "out_refund_no", b"out_refund_no", "parcel_company", b"parcel_company", "parcel_no", b"parcel_no", "payment_sn", b"payment_sn", "reason", b"reason", "refund_sn", b"refund_sn", "requested_by", b"requested_by", "shares_fen", b"shares_fen", "state", b"state", "state_desc", b"state_desc", "type", b"type", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1034,6 +1042,7 @@ class ListRefundsRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    ORDER_SN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
     """admin only; 0: of all users"""
     state: _builtins.str
@@ -1042,6 +1051,10 @@ class ListRefundsRequest(_message.Message):
     """0: 20; above 100: 100"""
     cursor: _builtins.str
     """from next_cursor"""
+    order_sn: _builtins.str
+    """additions
+    empty: of all orders
+    """
     def __init__(
         self,
         *,
@@ -1049,10 +1062,11 @@ class ListRefundsRequest(_message.Message):
         state: _builtins.str = ...,
         page_size: _builtins.int = ...,
         cursor: _builtins.str = ...,
+        order_sn: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "page_size", b"page_size", "state", b"state", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "order_sn", b"order_sn", "page_size", b"page_size", "state", b"state", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,6 +34,7 @@ def settlement(
 ) -> None:
     """Print gross, fees, refunds and net by day and channel, from the bills that were reconciled.
 
+    Payments by balance are left out: they have no bill, and `doctor` compares the wallet's ledger.
     CSV with amounts in yuan, a row for each day, then a row `total` for each channel. Exit code 1: some bill
     is missing, or differs from our payments.
     """

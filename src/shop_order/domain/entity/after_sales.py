@@ -166,13 +166,21 @@ def cancel_paid(
     own = order.money.own_refunds()
     asked = [refund for refund in own if refund.state is RefundState.REQUESTED]
     decided_fen = sum(refund.amount_fen for refund in own if refund.is_decided)
-    if decided_fen >= order.pay_fen or any(refund.requested_by == "ADMIN" for refund in asked):
+    if decided_fen >= order.pay_fen or waits_for_second_approval(order):
         return None
     for refund in asked:
         reject(order, refund.refund_sn, actor, now_ms, reason=reason or "ORDER_CANCELLED")
     wish = RefundWish(reason=reason)
     request_refund(order, wish, refund_sn, actor, now_ms, rules)
     return approve(order, refund_sn, actor, now_ms, rules)
+
+
+def waits_for_second_approval(order: Order) -> bool:
+    """Whether the refund of an admin's cancel waits for another admin."""
+    return any(
+        refund.state is RefundState.REQUESTED and refund.requested_by == "ADMIN"
+        for refund in order.money.own_refunds()
+    )
 
 
 def withdraw(order: Order, refund_sn: str, actor: Actor, now_ms: int) -> Refund:

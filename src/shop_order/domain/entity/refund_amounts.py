@@ -53,6 +53,8 @@ def lines_of(order: Order, wanted: Sequence[Line]) -> tuple[RefundLine, ...]:
     for line in wanted:
         nums, line_fen = sold.get(line.goods, (0, 0))
         pieces, pieces_fen = taken.get(line.goods, (0, 0))
+        if pieces >= nums:
+            raise NotRefundable("nothing_left", goods_id=line.goods)
         if line.nums > nums - pieces:
             raise NotRefundable("more_pieces_than_left", goods_id=line.goods, left=nums - pieces)
         share_fen = share_of_pieces(line_fen, nums, taken=pieces, taken_fen=pieces_fen, more=line.nums)

@@ -17,6 +17,7 @@ class RefundFilter:
 
     user: int | None = None
     state: RefundState | None = None
+    order_sn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

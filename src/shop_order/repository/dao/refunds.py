@@ -50,7 +50,7 @@ async def list_refunds(
     session: Session, where: RefundFilter, limit: int, after: RefundPosition | None
 ) -> RefundPage:
     """Return one page of live and archived refunds, newest first, from one statement."""
-    parts = {"user": where.user, "state": where.state and where.state.value}
+    parts = {"user": where.user, "state": where.state and where.state.value, "order_sn": where.order_sn}
     given = {name: value for name, value in parts.items() if value is not None}
     past, more = _past(session, after, "<")
     condition = " AND ".join(f"{name} = ?" for name in given) or "1 = 1"

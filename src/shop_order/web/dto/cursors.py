@@ -64,7 +64,7 @@ class Cursors:
 def _digest(actor: Actor, where: Filter) -> str:
     user = where.user if actor.is_admin else actor.user_id
     seen: tuple[object, ...] = (
-        ("refunds", user, where.state and where.state.value)
+        ("refunds", user, where.state and where.state.value, where.order_sn)
         if isinstance(where, RefundFilter)
         else (user, where.status and int(where.status), where.order_sn, where.start_ms, where.end_ms)
     )

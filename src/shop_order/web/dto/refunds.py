@@ -167,7 +167,9 @@ class RefundData(ResponseData):
     amount_fen: int = fen("退款金额")
     freight_amount: str = yuan("其中运费", "0.00")
     freight_fen: int = fen("其中运费", 0)
-    items: list[RefundLineData] = attribute("空为仅按金额退款 / Empty: of an amount alone", source="lines")
+    items: list[RefundLineData] = attribute(
+        "空为仅按金额退款 / Empty: a refund of an amount only", source="lines"
+    )
     reason: str | None = attribute("申请原因 / The reason given", "不想要了")
     requested_by: str = attribute("BUYER 买家 ADMIN 管理员 SYSTEM 多付款项 / Who asked for it", "BUYER")
     approvals: int = attribute("已批准人数 / How many admins approved it", 0)

@@ -130,12 +130,16 @@ class PayBody(Owned):
 
     payment_type: PayType
     trade_type: str = Field(
-        "", max_length=MAX_TRADE_TYPE, description="支付场景，空为默认 / Empty means the channel's default"
+        "",
+        max_length=MAX_TRADE_TYPE,
+        description="支付场景，空为默认 / Empty means the channel's default: "
+        "alipay `page`, `wap`, `qr`, `app`; wechat `native`, `jsapi`, `mini`, `h5`, `app`",
     )
     openid: str = Field(
         "",
         max_length=MAX_OPENID,
-        description="买家在支付机构的编号，如微信 openid / The buyer's id at the provider, such as WeChat's",
+        description="买家在支付机构的编号，如微信 openid（用于 `jsapi`、`mini`） / "
+        "The buyer's id at the provider, such as WeChat's openid (for `jsapi` and `mini`)",
     )
     return_url: str = Field(
         "", max_length=512, description="支付后返回的地址 / Where the buyer returns after paying"

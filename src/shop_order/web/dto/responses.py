@@ -209,7 +209,7 @@ class PaymentData(ResponseData):
         "支付链接或二维码内容，仅待支付 / A link, or the text of a QR code; while open", source=payment_url
     )
     jsapi_params: dict[str, str] | None = attribute(
-        "调起支付的参数，仅待支付 / What the provider's app is called with; while open", source=jsapi_params
+        "调起支付的参数，仅待支付 / The parameters for the provider's app; while open", source=jsapi_params
     )
     trade_no: str | None
     close_reason: str | None = attribute(
@@ -300,7 +300,7 @@ class CashierData(ResponseData):
     )
     qr_code: str | None = attribute("待扫描的二维码内容 / The text of the QR code to scan")
     jsapi_params: dict[str, str] | None = attribute(
-        "在支付机构的应用内调起支付的参数 / What the provider's app is called with"
+        "在支付机构的应用内调起支付的参数 / The parameters for the provider's app"
     )
     return_url: str | None = attribute("付款后的页面 / The shop's page after payment")
     cancel_url: str | None = attribute("未付款时的页面 / The shop's page if not paid")

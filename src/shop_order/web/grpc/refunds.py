@@ -87,7 +87,8 @@ class RefundHandlers:
         """A page of refunds, newest first."""
         actor = context.caller
         state = one_of(_STATES, request.state, "state") if request.state else None
-        where = RefundFilter(context.owner(request.user_id) or None, state)
+        order_sn = order_sn_of(request.order_sn) if request.order_sn else None
+        where = RefundFilter(context.owner(request.user_id) or None, state, order_sn)
         after = self.cursors.open_refund(actor, where, request.cursor)
         _, page_size = page_of(1, request.page_size)
         found = await self.refunds.list(actor, where, page_size=page_size, after=after)
@@ -162,4 +163,5 @@ def refund_info(refund: Refund, language: Language) -> pb.RefundInfo:
         requested_by=refund.requested_by,
         user_id=refund.user,
         state_desc=refund_state_text(refund.state, language),
+        shares_fen=[line.share_fen for line in refund.lines],
     )

@@ -96,9 +96,9 @@ class AdminHandler:
         tag=TAG,
         summary="渠道结算 / Settlement of the channels",
         description="按账单日（东八区）和支付渠道列出已核对账单的支付、退款、手续费与净额；"
-        "默认截至昨日的 30 天，最多 366 天。\n\n"
-        "What each provider pays out, by the day of its bill (UTC+8), from the reconciled bills. The default "
-        "is 30 days until yesterday, the maximum 366.",
+        "余额支付没有账单，不在其中。默认截至昨日的 30 天，最多 366 天。\n\n"
+        "What each provider pays out, by the day of its bill (UTC+8), from the reconciled bills; the "
+        "balance, which has no bill, is left out. The default is 30 days until yesterday, the maximum 366.",
         data=SettlementData,
     )
     async def settlement(

@@ -69,7 +69,7 @@ _FORM: dict[str, Any] = {
     },
 }
 
-_Sn = Annotated[str, Path(max_length=64, description="订单编号 / Order number", examples=[EXAMPLE_SN])]
+_Sn = Annotated[str, Path(max_length=64, description="订单号 / Order number", examples=[EXAMPLE_SN])]
 _Expiry = Annotated[str, Query(max_length=64, description="链接有效期 / Expiry of the link, in seconds")]
 _Sign = Annotated[str, Query(max_length=64, description="链接签名 / Signature of the link")]
 _OpenId = Annotated[

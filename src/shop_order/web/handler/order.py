@@ -57,6 +57,7 @@ from shop_order.web.dto.responses import (
     OrderStatusData,
     SubmitTokenData,
 )
+from shop_order.web.handler.refund import cancel_words
 from shop_order.web.handler.route import links, operation, success
 
 TAG = "orders"
@@ -243,7 +244,7 @@ class OrderHandler:
         tag=TAG,
         summary="取消订单 / Cancel an order",
         description="买家仅限待支付订单；已支付请申请退款（`USE_REFUND`）。可重复提交。\n\n"
-        "Of a buyer pending orders only; for a paid order the error is `USE_REFUND`. Idempotent.",
+        "Buyers can cancel pending orders only; for a paid order the error is `USE_REFUND`. Idempotent.",
         data=OrderData,
         errors=(
             OrderNotFound,
@@ -263,7 +264,7 @@ class OrderHandler:
         order = await self.use_cases.orders.cancel(
             ctx.caller, order_sn, body.reason, owner=owner, expected=_expected(body.expected_status)
         )
-        return self._respond(order, "订单已取消", "order cancelled")
+        return self._respond(order, *cancel_words(order))
 
     @operation(
         "POST",

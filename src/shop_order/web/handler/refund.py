@@ -8,7 +8,9 @@ from typing import Annotated
 from fastapi import Query
 from fastapi.responses import Response
 
+from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.after_sales import RefundWish
+from shop_order.domain.entity.order import Order
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import (
     IllegalTransition,
@@ -94,7 +96,7 @@ class RefundHandler:
         summary="申请退款 / Request a refund",
         description="按商品（`items`），或按金额（`amount_fen`），都不填为剩余全部。退货（`return`）须先寄回商品。"
         "由商家审核；有进行中的退款时订单不会发货，也不会自动完成。\n\n"
-        "Of some goods (`items`), of an amount (`amount_fen`), or without both of all that is left. With "
+        "For some goods (`items`), for an amount (`amount_fen`), or with neither for all that is left. With "
         "`return` the goods come back first. The shop decides; while a refund is open, the order is neither "
         "shipped nor completed by itself.",
         data=RefundData,
@@ -130,10 +132,14 @@ class RefundHandler:
         data=RefundListData,
     )
     async def list(
-        self, state: StateQuery = None, page_size: PageSize = 20, cursor: CursorQuery = ""
+        self,
+        state: StateQuery = None,
+        order_sn: OrderSn | None = None,
+        page_size: PageSize = 20,
+        cursor: CursorQuery = "",
     ) -> Response:
         """A page of the caller's refunds."""
-        return await page_of_refunds(self.use_cases, self.cursors, None, state, page_size, cursor)
+        return await page_of_refunds(self.use_cases, self.cursors, None, state, order_sn, page_size, cursor)
 
     @operation(
         "GET",
@@ -167,7 +173,7 @@ class RefundHandler:
         "/api/v1/refunds/{refund_sn}/parcel",
         id="sendReturnParcel",
         tag=TAG,
-        summary="填写退货运单 / Tell the parcel of a return",
+        summary="填写退货运单 / Enter the return parcel",
         description="商家收到之前可以更正。\n\nIt can be corrected until the goods arrive.",
         more_errors=(NotRefundable,),
     )
@@ -193,9 +199,10 @@ class AdminRefundHandler:
         tag=ADMIN_TAG,
         summary="取消订单 / Cancel an order",
         description="待支付的订单立即取消；已支付的订单退还全部剩余款项，退款成功后取消；"
-        "达到双人审批金额时，还须另一位管理员批准。可重复提交。\n\n"
+        "达到双人审批金额时，还须另一位管理员批准该退款，再次取消不算批准。可重复提交。\n\n"
         "A pending order is cancelled. Of a paid order all money is refunded, and the refund's success "
-        "cancels it; a large refund needs the approval of another admin. Idempotent.",
+        "cancels it; a large refund needs the approval of another admin, for which cancelling again does not "
+        "count. Idempotent.",
         data=OrderData,
         errors=(OrderNotFound, NotRefundable, IllegalTransition, StateChanged, TooMuchContention),
     )
@@ -208,9 +215,7 @@ class AdminRefundHandler:
             ctx.caller, order_sn, body.reason, owner=ctx.owner(body.user_id), expected=expected
         )
         data = OrderData.of(order, ctx.language, pay_url=None)
-        if order.status is OrderStatus.CANCELLED:
-            return success(data, "订单已取消", "order cancelled")
-        return success(data, "已发起全额退款", "whole refund opened")
+        return success(data, *cancel_words(order))
 
     @operation(
         "GET",
@@ -218,24 +223,27 @@ class AdminRefundHandler:
         id="listAllRefunds",
         tag=ADMIN_TAG,
         summary="退款列表 / List refunds",
-        description="所有买家的退款，按申请时间倒序。\n\nOf all buyers, newest first.",
+        description="所有买家的退款，按申请时间倒序。\n\nThe refunds of all buyers, newest first.",
         data=RefundListData,
     )
     async def list(
         self,
         user_id: Owner = None,
         state: StateQuery = None,
+        order_sn: OrderSn | None = None,
         page_size: PageSize = 20,
         cursor: CursorQuery = "",
     ) -> Response:
         """A page of all refunds."""
-        return await page_of_refunds(self.use_cases, self.cursors, user_id, state, page_size, cursor)
+        return await page_of_refunds(
+            self.use_cases, self.cursors, user_id, state, order_sn, page_size, cursor
+        )
 
     @_step(
         "/api/v1/admin/refunds/{refund_sn}/approve",
         id="approveRefund",
-        summary="同意退款 / Approve a refund",
-        description="大额退款须由两位管理员先后同意。可重复提交。\n\n"
+        summary="批准退款 / Approve a refund",
+        description="大额退款须由两位管理员先后批准。可重复提交。\n\n"
         "A large refund needs the approval of two different admins. Idempotent.",
         more_errors=(NotRefundable, SecondApprovalNeeded),
     )
@@ -246,15 +254,15 @@ class AdminRefundHandler:
             context().caller, refund_sn, freight_fen=body.freight_fen, reason=body.reason
         )
         if refund.state is RefundState.REQUESTED:
-            return _respond(refund, "还须另一位管理员同意", "another admin has to approve it too")
-        return _respond(refund, "退款已同意", "refund approved")
+            return _respond(refund, "还须另一位管理员批准", "another admin has to approve it too")
+        return _respond(refund, "退款已批准", "refund approved")
 
     @_step(
         "/api/v1/admin/refunds/{refund_sn}/reject",
         id="rejectRefund",
         summary="拒绝退款 / Reject a refund",
         description="也可拒绝未寄到或不符的退货。可重复提交。\n\n"
-        "Also of a return whose goods did not arrive as they were sold. Idempotent.",
+        "Also for a return whose goods did not arrive, or not as they were sold. Idempotent.",
     )
     async def reject(self, refund_sn: RefundSn, body: RefundReasonBody) -> Response:
         """Reject a refund."""
@@ -298,12 +306,27 @@ class AdminRefundHandler:
         return _respond(refund, "已登记人工退款", "refund settled by hand")
 
 
+def cancel_words(order: Order) -> tuple[str, str]:
+    """What came of a cancel, in Chinese and English."""
+    if order.status is OrderStatus.CANCELLED:
+        return "订单已取消", "order cancelled"
+    if after_sales.waits_for_second_approval(order):
+        return "全额退款待第二位管理员批准", "full refund requested; a second admin has to approve it"
+    return "已发起全额退款", "full refund opened"
+
+
 async def page_of_refunds(
-    use_cases: UseCases, cursors: Cursors, user: int | None, state: str | None, page_size: int, cursor: str
+    use_cases: UseCases,
+    cursors: Cursors,
+    user: int | None,
+    state: str | None,
+    order_sn: str | None,
+    page_size: int,
+    cursor: str,
 ) -> Response:
     """A page of refunds that the caller may see."""
     ctx = context()
-    where = RefundFilter(ctx.owner(user) or None, RefundState(state) if state else None)
+    where = RefundFilter(ctx.owner(user) or None, RefundState(state) if state else None, order_sn)
     after = cursors.open_refund(ctx.caller, where, cursor)
     page_size = min(page_size, MAX_PAGE_SIZE)
     found = await use_cases.refunds.list(ctx.caller, where, page_size=page_size, after=after)

@@ -1,4 +1,4 @@
-"""WeChat's server API of mini-programs, for the shipping that WeChat waits for before it pays us.
+"""WeChat's server API of mini-programs, for the shipment that WeChat waits for before it pays us.
 
 It is not part of WeChat Pay's API v3: calls carry a token that the app's secret buys, and nothing is signed.
 """
@@ -90,7 +90,7 @@ class MiniProgram:
         self._until_ms = 0
 
     async def upload(self, content: Mapping[str, Any]) -> bool:
-        """Upload a shipping; return whether nothing is left to do."""
+        """Upload a shipment; return whether nothing is left to do."""
         for _ in range(2):  # the token may have been replaced by somebody else's
             try:
                 token = await self._valid_token()
