@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.component.abuse import amounts, notices, wechat
+from tests.component.abuse import amounts, late, notices, wechat
 from tests.component.abuse.acts import OK, Act, Row, act, on_order, row
 from tests.component.abuse.notices import (
     FORM,
@@ -97,12 +97,9 @@ ROWS: tuple[Row, ...] = (
         61,
         "payment arrives after the order was cancelled",
         OK,
-        act("late", rest=notices.pay_at_provider)
-        .having(notices.cancelled_with_attempt)
-        .then(notices.given_back),
-        *wechat.ACTS[61],
+        *late.AFTER_THE_CANCEL,
     ),
-    row(62, "paid twice through two channels", OK, *wechat.TWICE),
+    row(62, "paid twice through two channels", OK, *late.TWICE),
     row(
         63,
         "TRADE_CLOSED after paid",
@@ -162,7 +159,7 @@ ROWS: tuple[Row, ...] = (
         70,
         "callback races the timeout",
         OK,
-        act("thirty rounds", rest=notices.race).then(notices.one_winner),
+        *late.RACES,
         **ALONE,
     ),
     row(
