@@ -14,7 +14,9 @@ from typing import Any
 
 from grpc import StatusCode
 
+from shop_order.api.proto.shop import neighbours_pb2 as pb
 from shop_order.domain.status import OrderStatus
+from shop_order.domain.valueobject.parties import Role
 from tests.balance import answer as by_wallet
 from tests.balance import deliver, hold_answers, let_answers_go
 from tests.component.abuse import notices, wechat
@@ -52,9 +54,7 @@ async def by_callback(scene: Scene, channel: str, payment_sn: str) -> Answer:
 
 def told(name: str, send: Callable[[Scene, Tell], Awaitable[Answer]]) -> Act:
     """An act in which somebody tells us of money, by HTTP and by OrderPayCallback."""
-    return act(
-        name, rest=lambda scene: send(scene, by_http), grpc3=lambda scene: send(scene, by_callback)
-    )
+    return act(name, rest=lambda scene: send(scene, by_http), grpc3=lambda scene: send(scene, by_callback))
 
 
 def thanks(channel: str) -> Expect:
@@ -124,7 +124,7 @@ def twice(first: str, second: str) -> Act:
         return await tell(scene, first, attempts[first])  # it was closed: its money comes late
 
     async def one_is_given_back(scene: Scene, _: Answer) -> None:
-        """The order is paid once; the other payment is refunded whole, and the order's refund_status stays."""
+        """The order is paid once; the other payment is refunded whole, beside the order's refund_status."""
         late_sn, kept_sn = scene.kept[first], scene.kept[second]
 
         async def is_back() -> bool:
@@ -155,9 +155,10 @@ async def thirty_orders(scene: Scene, channel: str) -> Mapping[str, str]:
 
 
 async def at_the_end(scene: Scene, tell: Callable[[str], Awaitable[None]]) -> None:
-    """Tell of the attempts in the moment their time ends: of one before, of half of them from the first cancel on.
+    """Tell of the attempts in the moment their time ends.
 
-    So neither side wins every time, however slow the machine is.
+    Of one before it, and of half of them when the first order was cancelled: so neither side wins every time,
+    however slow the machine is.
     """
     chance, orders = random.Random(70), scene.shop.core.store.orders
     first, *others = scene.kept["attempts"].values()
@@ -215,6 +216,15 @@ async def race_of_debits(scene: Scene) -> Answer:
     await at_the_end(scene, tell)
     await let_answers_go(shop)
     return Answer(StatusCode.OK)
+
+
+async def by_a_stranger(scene: Scene) -> Answer:
+    """A debit that somebody else tells of than the wallet: its address is its token."""
+    await scene.place()
+    payment_sn = await open_attempt(scene, scene.sn, "balance")
+    scene.become(Role.SERVICE, subject="inventory")
+    event = by_wallet("wallet.debited", payment_sn, user_id=scene.user, amount_fen=1)
+    return await scene.grpc("shop.neighbours.EventInbox/Deliver", pb.EventBatch(cloud_events=[event]))
 
 
 async def give_money(shop: Shop, user: int) -> None:

@@ -19,6 +19,7 @@ from tests.shop import alipay
 
 NOTIFY = "/payments/notify/alipay"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+MANY = {f"h{n}": "1" for n in range(101)}
 Body = Callable[[Scene], bytes]
 
 

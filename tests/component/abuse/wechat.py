@@ -113,9 +113,10 @@ async def post(scene: Scene, make: Make) -> Answer:
     return Answer(answer.status_code, data="failure", headers={"content-type": "text/plain"}, said=said)
 
 
-async def callback(scene: Scene, make: Make) -> Answer:
-    """As the raw body of a call."""
+async def callback(scene: Scene, make: Make, **more: str) -> Answer:
+    """As the raw body of a call; `more` are headers that WeChat does not send."""
     body, headers = make(scene).signed(scene)
+    headers |= more
     scene.bearer = ""
     request = shop_pb.OrderPayCallbackRequest(
         payment_type=PaymentType.WECHAT, raw_body=body, headers={k.title(): v for k, v in headers.items()}
@@ -191,6 +192,16 @@ def mismatches(**by_field: tuple[object, ...]) -> tuple[Act, ...]:
     return tuple(acts)
 
 
+def padded(size: int) -> Make:
+    """A body of so many bytes, which is the same JSON."""
+    return sent_as(body=lambda body: body.ljust(size))
+
+
+def raw(name: str, make: Make, **more: str) -> Act:
+    """An act that only OrderPayCallback has."""
+    return act(f"wechat: {name}", grpc3=lambda scene: callback(scene, make, **more)).having(opened)
+
+
 def signed_as(**headers: str) -> Make:
     """Headers in place of the true ones."""
     return sent_as(headers={f"wechatpay-{name}": value for name, value in headers.items()})
@@ -259,6 +270,13 @@ ACTS: Mapping[int, tuple[Act, ...]] = {
         notice("waiting after paid", paid_with(trade_state="NOTPAY")).having(paid).then(unchanged).gets(OK),
         notice("refunded after paid", paid_with(trade_state="REFUND")).having(paid).then(unchanged).gets(OK),
         notice("paid after closed", payment).having(closed).then(is_paid).gets(OK),
+    ),
+    74: (
+        raw("one byte over 64 KiB", padded(65_537)).then(still_pending),
+        raw("3 MB", padded(3_000_000)).then(still_pending),
+        raw("101 headers", payment, **notices.MANY).then(still_pending),
+        raw("a long header", payment, x="1" * 16_384).then(still_pending),
+        raw("64 KiB", padded(65_536)).then(is_paid).gets(OK),
     ),
     79: (
         refused(
