@@ -222,3 +222,20 @@ async def test_a_refund_that_the_wallet_refuses_is_an_alert(
 
     await shop.until(failed)
     assert alerts(shop, "refund_failed") == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE payment SET state = 'stolen' WHERE payment_sn = ?",
+        "UPDATE order_info SET pay_type = 'x' WHERE order_sn ="
+        " (SELECT order_sn FROM payment WHERE payment_sn = ?)",
+    ],
+)
+async def test_an_altered_order_does_not_hold_back_the_answers_about_others(shop: Shop, sql: str) -> None:
+    await hold_answers(shop)
+    altered, other = [await pay(shop, (await shop.place())["order_sn"]) for _ in range(2)]
+    await shop.core.store.payments._db.writer.run(sql, (altered,))
+    answers = [answer("wallet.debited", number, id=number) for number in (altered, other)]
+    assert await deliver(shop, *answers) == [other]
+    assert (await attempt(shop, other)).state is PaymentState.PAID

@@ -145,6 +145,7 @@ async def test_a_payer_who_is_needed_is_asked_for(world: WechatWorld, trade_type
         ("🍎苹果🍎", "苹果"),
         ("🍎", "261123134500123456789012349"),
         ('+ % & = " \\ / \t', '+ % & = " \\ / \t'),
+        ("唱片,`一`", "唱片,'一'"),  # as it stands between two values of a bill
     ],
 )
 async def test_the_description_fits(world: WechatWorld, subject: str, sent: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from shop_order.domain.errors import DependencyDown
 from shop_order.domain.event.order_events import ORDER_CREATED, Event, payload
 from shop_order.domain.event.wallet_events import REQUESTS, WalletCommand, wallet_command
+from shop_order.pkg.log import get_logger
 from shop_order.pkg.message import (
     ORDER_EVENTS,
     ORDER_TIMEOUTS,
@@ -25,6 +26,7 @@ from shop_order.pkg.tracing import is_recorded
 if TYPE_CHECKING:
     from shop_order.pkg.tracing.otlp import Span, Tracing
 
+log = get_logger("events")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 MAX_DELAY_MS = 3 * 86_400_000 - 60_000  # RocketMQ delays messages for three days at most
@@ -83,12 +85,26 @@ class MessageEventPublisher:
         return tracing.producer(f"send {ORDER_EVENTS}", event.traceparent, attributes)
 
     async def _publish(self, events: Sequence[Event]) -> Sequence[int]:
-        messages = {event.id: self._messages(event) for event in events}
+        messages = self._readable(events)
         try:
             stored = await self._publisher.publish([m for of_event in messages.values() for m in of_event])
         except BrokerUnavailable as down:
             raise DependencyDown("message_broker", str(down)) from down
         return [id for id, of_event in messages.items() if all(m.id in stored for m in of_event)]
+
+    def _readable(self, events: Sequence[Event]) -> dict[int, list[Message]]:
+        """Return the messages of each event. One that was altered holds back its own order, no other."""
+        messages: dict[int, list[Message]] = {}
+        held: set[str] = set()
+        for event in events:
+            if event.order_sn in held:
+                continue
+            try:
+                messages[event.id] = self._messages(event)
+            except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as altered:
+                held.add(event.order_sn)
+                log.error("event_unreadable", order_sn=event.order_sn, id=event.id, error=repr(altered))
+        return messages
 
     def _messages(self, event: Event) -> list[Message]:
         id, sn, body = str(event.id), event.order_sn, cloud_event(event)

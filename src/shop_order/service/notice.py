@@ -14,6 +14,7 @@ from shop_order.pkg.money import fen_of_float32, float32_of_fen, yuan_of_fen
 MAX_BODY = 64 * 1024  # bytes of a provider's notice, over HTTP and gRPC
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
+MAX_MESSAGE = 128 * 1024  # with body and headers
 MAX_VALUE = 512  # characters of a field of a gateway notice
 PAID_WORDS = frozenset({"", "SUCCESS", "TRADE_SUCCESS", "TRADE_FINISHED"})
 

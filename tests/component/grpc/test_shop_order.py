@@ -12,6 +12,7 @@ from shop_order.domain.event.order_events import Event
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.status import OrderStatus, PaymentType
 from shop_order.domain.valueobject.parties import Actor, Role
+from shop_order.service.notice import MAX_MESSAGE
 from tests.component.grpc.stubs import ADMIN, NOW_MS, SN, World, bearer
 
 ME = Actor(Role.USER, 7)
@@ -214,6 +215,13 @@ async def test_a_callback_needs_fen_and_tells_a_mismatch(world: World) -> None:
     world.payments.fails = AmountMismatch("amount")
     wrong = pb.OrderPayCallbackRequest(payment_type=1, raw_body=b"x")
     assert await refused(world, "OrderPayCallback", wrong, ()) == ("FAILED_PRECONDITION", "AMOUNT_MISMATCH")
+
+
+async def test_a_callback_is_not_parsed_if_it_is_too_large(world: World) -> None:
+    """Anybody may call it, and 330,000 headers in 3 MB would keep everybody waiting for seconds."""
+    large = pb.OrderPayCallbackRequest(payment_type=1, raw_body=b"x", headers={"x" * MAX_MESSAGE: ""})
+    assert await refused(world, "OrderPayCallback", large, ()) == ("INVALID_ARGUMENT", "request")
+    assert not world.payments.asked
 
 
 async def test_another_users_order_can_not_be_looked_at(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 from shop_order.domain.valueobject.parties import Role
 from shop_order.gateway.payment import notice_routes
 from shop_order.web.dto.fields import EXAMPLE_SN
+from shop_order.web.handler.route import MAX_FIELDS
 from shop_order.web.http import describe
 from tests.baseline.rest_promise import Document, operations
 from tests.component.rest.front import Rest, admin, refused, token
@@ -113,3 +114,11 @@ async def test_what_is_wrong_inside_is_named_by_its_path_in_both_protocols_alike
         body = {"items": [{"goods_id": 1, "nums": 1}], "address": address} | change
         answer = await rest.call("POST", "/orders", body)
         assert refused(answer, 400, "INVALID_ARGUMENT")["field"] == field
+
+
+@pytest.mark.parametrize("name", [name for name, operation in JSON_ROUTES if body_of(operation) is not None])
+async def test_thousands_of_fields_are_refused_before_each_is_looked_at(rest: Rest, name: str) -> None:
+    """A megabyte of unknown ones would keep everybody waiting for a second."""
+    body = {"items": [{f"a{n}": 1 for n in range(MAX_FIELDS)}]}
+    details = refused(await ask(rest, name, body), 400, "INVALID_ARGUMENT")
+    assert details == {"field": "body", "problem": "too_many", "max": MAX_FIELDS}

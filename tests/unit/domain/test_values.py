@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from shop_order.domain.entity.cart import Cart
 from shop_order.domain.errors import CartLineNotFound, InvalidArgument
-from shop_order.domain.valueobject.item import Line
+from shop_order.domain.valueobject.item import MAX_UNMERGED, Line, lines_of
 from shop_order.domain.valueobject.parties import PostalAddress
 from shop_order.domain.valueobject.text import person_name, plain_text
 from tests.unit.domain.orders import ADDRESS
@@ -149,3 +150,12 @@ def test_removing_what_is_not_there_is_no_error() -> None:
     cart = filled()
     cart.remove([1, 9])
     assert set(cart.lines) == {2}
+
+
+def test_a_message_full_of_lines_is_refused_before_all_are_read() -> None:
+    """700,000 lines fit into one message, and would keep everybody waiting for a second."""
+    endless = itertools.repeat((1, 1))
+    with pytest.raises(InvalidArgument) as refused:
+        lines_of(endless)
+    assert refused.value.details == {"field": "items", "problem": "too_many", "max": MAX_UNMERGED}
+    assert len(lines_of(itertools.repeat((1, 1), MAX_UNMERGED))) == MAX_UNMERGED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -128,3 +129,13 @@ async def test_the_end_is_told_in_real_time_when_the_shops_clock_was_moved() -> 
     new = event(7, "order.created", expire_at_ms=NOW_MS + 3_600_000)
     await events_over(broker, ahead_ms=1_800_000).deliver([new])
     assert broker.messages[1].deliver_ms == NOW_MS + 1_800_000
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"[]", b'{"payment_type": 3}', b"null"])
+async def test_an_altered_event_holds_back_its_own_order_alone(content: bytes) -> None:
+    broker = Recording()
+    altered = replace(event(7, "payment.opened"), payload=content)
+    later = replace(event(8, "order.paid"), version=2)
+    other = replace(event(9, "order.paid"), order_sn=SN[::-1])
+    assert await events_over(broker).deliver([altered, later, other]) == [9]
+    assert [message.key for message in broker.messages] == [other.order_sn]

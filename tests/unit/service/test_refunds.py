@@ -20,7 +20,7 @@ from shop_order.domain.errors import (
     RefundNotFound,
     UseRefund,
 )
-from shop_order.domain.ports import RefundFilter, RefundResult
+from shop_order.domain.ports import OrderFilter, RefundFilter, RefundResult
 from shop_order.domain.refund_errors import (
     NotRefundable,
     RefundAbnormal,
@@ -386,3 +386,13 @@ async def test_a_number_that_the_provider_no_longer_calls_closed_is_kept(world: 
     world.provider.ledger[refund.payment_sn].ended[refund.out_refund_no] = RefundResult.PROCESSING
     again = await world.refunds.resend(ADMIN, refund.refund_sn)
     assert (again.state, again.out_refund_no) == (RefundState.SENT, refund.refund_sn)
+
+
+async def test_a_list_of_orders_does_not_read_the_lines_of_their_refunds(world: World) -> None:
+    """A page of 100 orders with 20 refunds of 100 lines each would take half a second, and shows none."""
+    refund = await ask(world, await paid(world))
+    (listed,) = (await world.orders.list(BUYER, OrderFilter())).orders
+    assert refund.lines
+    assert not listed.refunds[refund.refund_sn].lines
+    assert listed.refund_status is RefundStatus.OPEN
+    assert (await world.orders.get(BUYER, listed.order_sn)).refunds == {refund.refund_sn: refund}

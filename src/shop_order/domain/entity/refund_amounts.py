@@ -68,7 +68,7 @@ def amount(order: Order, lines: Sequence[RefundLine], wanted_fen: int) -> tuple[
         if lines:
             goods_left_fen = min(sum(line.share_fen for line in lines), goods_left_fen)
     most_fen = goods_left_fen + freight_fen
-    if not most_fen:
+    if most_fen <= 0:  # below it: of two requests, the first of two admins gave one the other's freight too
         raise NotRefundable("nothing_left")
     if wanted_fen > most_fen:
         raise NotRefundable("more_than_left", left_fen=most_fen)

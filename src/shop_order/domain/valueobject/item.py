@@ -10,6 +10,7 @@ from shop_order.domain.valueobject.text import is_visible, one_line
 
 MAX_NUMS = 999
 MAX_LINES = 100
+MAX_UNMERGED = 1000  # lines of a request, some of the same goods; a message of 4 MiB has 700,000
 MAX_ID = 2**63 - 1
 MAX_ORDER_FEN = 10**13  # 100 billion yuan: totals stay far within int64
 MAX_TITLE_NAME = 100  # characters of the first item's name in a title
@@ -40,6 +41,8 @@ def lines_of(wanted: Iterable[tuple[int, int]]) -> tuple[Line, ...]:
     """Lines of (goods id, quantity). Raises InvalidArgument with the line in its field: `items[2].nums`."""
     lines: list[Line] = []
     for goods, nums in wanted:
+        if len(lines) == MAX_UNMERGED:
+            raise InvalidArgument("items", "too_many", max=MAX_UNMERGED)
         try:
             lines.append(Line(goods, nums))
         except InvalidArgument as wrong:

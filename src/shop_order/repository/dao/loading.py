@@ -18,6 +18,7 @@ from shop_order.repository.dao.rows import (
     ORDER,
     PAYMENT,
     REFUND,
+    REFUND_WITHOUT_LINES,
     STANDING_COLUMNS,
     Tables,
     id_of,
@@ -89,8 +90,9 @@ async def orders_of(
 ) -> list[Order | UnreadableRow]:
     """Return the order of each row of ORDER, or why it is unreadable; without `hashes` it can't be changed.
 
-    Items are read last: an order without any was moved while it was read without a snapshot. With `max_items`
-    only the first ones are read, and `totals` gets the number of items by order id.
+    Items are read last: an order without any was moved while it was read without a snapshot. For lists: with
+    `max_items` only the first ones are read, `totals` gets the number of items by order id, and refunds, of
+    which a buyer can have thousands with 100 lines each, are read without their lines.
     """
     if not found:
         return []
@@ -101,7 +103,8 @@ async def orders_of(
     if later:
         select = f"SELECT {PAYMENT.select} FROM {tables.payments} WHERE order_sn"
         payments = await by_parent(session, select, later, "created_ms", _order_sn_of_payment)
-        select = f"SELECT {REFUND.select} FROM {tables.refunds} WHERE order_sn"
+        columns = REFUND.select if totals is None else REFUND_WITHOUT_LINES
+        select = f"SELECT {columns} FROM {tables.refunds} WHERE order_sn"
         refunds = await by_parent(session, select, later, "created_ms", _order_sn_of_refund)
     items = await _items(session, [id_of(row) for row in found], tables, max_items, totals)
     last = await _last_hashes(session, found) if hashes else {}

@@ -170,6 +170,7 @@ CART_LINE = Columns(
     Column("updated_at", "updated_ms", time_text, time_ms, changes=True),
 )
 ITEM_COLUMNS = f'"order", {ITEM.select}'
+REFUND_WITHOUT_LINES = REFUND.select.replace(" items,", " '' AS items,")
 OUTBOX_COLUMNS = "event_id, order_sn, version, created_ms, request_id, traceparent"
 STANDING_COLUMNS = "order_sn, status, expire_ms, payment_sn"
 

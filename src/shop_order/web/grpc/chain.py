@@ -317,11 +317,19 @@ def idempotency(method: str, handler: Handler[Call]) -> Handler[Call]:
 
 
 def decoding(
-    message: type[Request], handle: Callable[[Request, RequestContext], Awaitable[Message]]
+    message: type[Request],
+    handle: Callable[[Request, RequestContext], Awaitable[Message]],
+    *,
+    max_bytes: int | None = None,
 ) -> Handler[Call]:
-    """The innermost handler: parse the request, call `handle`, serialize the response."""
+    """The innermost handler: parse the request, call `handle`, serialize the response.
+
+    `max_bytes` of a request, if its callers are unknown: to parse a map takes the square of its size.
+    """
 
     async def decoded(call: Call) -> bytes:
+        if max_bytes is not None and len(call.body) > max_bytes:
+            raise InvalidArgument("request", "too_many_bytes", max=max_bytes)
         request = parse(message, call.body)
         log_order_sn(getattr(request, "order_sn", ""))
         response = await handle(request, call.request)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from shop_order.api.proto.shop import neighbours_pb2 as pb
-from shop_order.domain.errors import AmountMismatch, InvalidArgument, Kind, OrderServiceError
+from shop_order.domain.errors import AmountMismatch, InvalidArgument, Kind, OrderServiceError, UnreadableRow
 from shop_order.service.wallet import WalletAnswers
 from shop_order.web.context import RequestContext
 from shop_order.web.dto.wallet_events import answer_of
@@ -41,7 +41,7 @@ class EventInboxHandlers:
             raise InvalidArgument("cloud_events", "too_many", max=MAX_EVENTS)
         at_once = asyncio.Semaphore(AT_ONCE)
 
-        async def take(body: bytes) -> str | OrderServiceError:
+        async def take(body: bytes) -> str | Exception:
             async with at_once:
                 return await self._take(body)
 
@@ -52,12 +52,12 @@ class EventInboxHandlers:
             raise passing[0]
         return pb.DeliverResult(accepted_ids=accepted)
 
-    async def _take(self, body: bytes) -> str | OrderServiceError:
+    async def _take(self, body: bytes) -> str | Exception:
         """The id, or why the event was not taken."""
         try:
             event_id, answer = answer_of(body)
             await self._answers.take(answer)
-        except OrderServiceError as refused:
+        except (OrderServiceError, UnreadableRow) as refused:
             if not isinstance(refused, AmountMismatch):  # it has alerted
                 self._log("wallet_answer_refused", error=repr(refused))
             return refused

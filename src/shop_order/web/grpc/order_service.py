@@ -17,7 +17,7 @@ from shop_order.domain.errors import InvalidArgument, Unimplemented
 from shop_order.domain.ports import OrderFilter, Payer
 from shop_order.domain.valueobject.item import lines_of
 from shop_order.domain.valueobject.parties import Role
-from shop_order.service.notice import notify_payment
+from shop_order.service.notice import MAX_MESSAGE, notify_payment
 from shop_order.service.pay import PayOrder
 from shop_order.service.place import PlaceOrder
 from shop_order.service.use_cases import UseCases
@@ -89,7 +89,9 @@ class OrderServiceHandlers(Handlers):
                 "CancelOrder": decoding(pb.CancelOrderRequest, self.cancel_order),
                 "PayOrder": decoding(pb.PayOrderRequest, self.pay_order),
                 "GetPaymentInfo": decoding(pb.GetPaymentInfoRequest, self.get_payment_info),
-                "NotifyPayment": decoding(pb.NotifyPaymentRequest, self.notify_payment),
+                "NotifyPayment": decoding(
+                    pb.NotifyPaymentRequest, self.notify_payment, max_bytes=MAX_MESSAGE
+                ),
                 "CheckOrderStatus": decoding(pb.CheckOrderStatusRequest, self.check_order_status),
                 "ShipOrder": decoding(pb.ShipOrderRequest, self.ship_order),
                 "ConfirmReceipt": decoding(pb.ConfirmReceiptRequest, self.confirm_receipt),

@@ -9,7 +9,7 @@ from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import InvalidArgument, OrderNotFound, inside
 from shop_order.domain.ports import OrderFilter
 from shop_order.domain.valueobject.parties import Actor, PostalAddress
-from shop_order.service.notice import pay_callback
+from shop_order.service.notice import MAX_MESSAGE, pay_callback
 from shop_order.service.place import PlaceOrder
 from shop_order.web.context import RequestContext, log_order_sn
 from shop_order.web.dto.fields import time_ms
@@ -47,7 +47,9 @@ class ShopOrderHandlers(Handlers):
                 "OrderDetail": decoding(pb.OrderRequest, self.order_detail),
                 "UpdateOrderStatus": decoding(pb.OrderStatus, self.update_order_status),
                 "PayOrder": decoding(pb.OrderPayRequest, self.pay_order),
-                "OrderPayCallback": decoding(pb.OrderPayCallbackRequest, self.order_pay_callback),
+                "OrderPayCallback": decoding(
+                    pb.OrderPayCallbackRequest, self.order_pay_callback, max_bytes=MAX_MESSAGE
+                ),
             },
         )
 

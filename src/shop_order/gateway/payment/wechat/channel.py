@@ -146,7 +146,8 @@ class WechatPay:
         content: dict[str, Any] = {
             "appid": self.settings.app_ids[kind.app],
             "mchid": self.settings.mch_id,
-            "description": shown(request.subject, MAX_DESCRIPTION) or payment.order_sn,
+            # Its bill lists this too, with a comma and a backtick between two values, and quotes none.
+            "description": shown(request.subject.replace("`", "'"), MAX_DESCRIPTION) or payment.order_sn,
             "out_trade_no": payment.payment_sn,
             "time_expire": rfc3339(self._gateway.now() + max(request.lasts_ms, MIN_LASTS_MS)),
             "notify_url": self.settings.notify_url,
