@@ -191,7 +191,7 @@ class ModelProvider:
 class SecondChannel(ModelProvider):
     """The same provider under WeChat Pay's name, with the same ledger and mode.
 
-    For stories in which an order has attempts at two providers: switched, paid twice, refunded at one of them.
+    For stories in which an order has attempts at two providers: switched, paid twice, refunded at one.
     It stands for what the service sees of WeChat Pay, the answers of the port `PaymentChannel`: no code of
     domain or service tells one provider from the other, but for the shipping of mini-programs
     (`tests/unit/service/test_shipping.py`). That the real channel gives such answers is shown, for both
