@@ -29,6 +29,7 @@ Tell = Callable[[Scene, str, str], Awaitable[Answer]]  # channel and payment_sn
 PROVIDERS = ("alipay", "wechat")
 ROUNDS = 30
 GOODS = 109
+PATIENCE_S = 60.0  # thirty refunds on a busy machine
 MONEY_FEN = 100_000_000
 
 
@@ -175,7 +176,7 @@ async def at_the_end(scene: Scene, tell: Callable[[str], Awaitable[None]]) -> No
         await tell(payment_sn)
 
     async def the_rest() -> None:
-        await scene.shop.until(one_is_cancelled)
+        await scene.shop.until(one_is_cancelled, PATIENCE_S)
         await some(others[::2])
 
     await tell(first)
@@ -206,7 +207,7 @@ async def race_of_debits(scene: Scene) -> Answer:
     await give_money(shop, scene.user)
     await hold_answers(shop)
     await thirty_orders(scene, "balance")
-    await shop.until(partial(are_debited, scene))
+    await shop.until(partial(are_debited, scene), PATIENCE_S)
 
     async def tell(payment_sn: str) -> None:
         fen = (await shop.core.store.payments.find(payment_sn)).amount_fen
@@ -254,7 +255,7 @@ async def one_winner(scene: Scene, _: Answer) -> None:
     """Each order is paid and keeps its goods, or cancelled with goods and money given back."""
     sold = 0
     for order_sn, payment_sn in scene.kept["attempts"].items():
-        won = await scene.shop.until(partial(settled, scene, order_sn, payment_sn))
+        won = await scene.shop.until(partial(settled, scene, order_sn, payment_sn), PATIENCE_S)
         sold += won == "paid"
     await scene.shop.check_doctor()
     assert await scene.available(GOODS) == scene.kept["before"] - sold
