@@ -15,9 +15,11 @@ from shop_order.domain.status import PaymentType, RefundType
 from shop_order.domain.valueobject.item import Line
 from shop_order.domain.valueobject.parties import Actor, Role
 from shop_order.pkg.message import ORDER_TIMEOUTS, WALLET_COMMANDS, WALLET_EVENTS, Message
+from shop_order.service.pay import PayOrder
 from shop_order.service.place import OrderRules, PlaceOrder
 from shop_order.service.refund import RequestRefund
 from tests.world.messages import check, document, messages, strict, validator
+from tests.world.provider import Mini
 from tests.world.shop import ADDRESS, World
 from tests.world.wallet import HOUR_MS, WALLET, Town, buyer
 
@@ -54,6 +56,8 @@ class Overheard(Town):
     def __init__(self) -> None:
         rules = RefundRules(WEEK_MS, second_approval_fen=1)  # each refund needs two admins
         super().__init__(World(rules=OrderRules(unpaid_limit=0), refund_rules=rules))
+        self.mini = Mini()
+        self.world.other_channels = {**self.world.other_channels, PaymentType.WECHAT: self.mini}
         broker = Broker(self.commands)
         self.carry_by(broker)
         self.sent = broker.sent
@@ -125,6 +129,17 @@ async def a_cancelled_order_is_paid(town: Overheard) -> None:
     town.world.provider.mode = "up"
 
 
+async def wechat_waits_for_the_parcel(town: Overheard) -> None:
+    """Paid in a mini-program: WeChat is told of the shipping."""
+    order_sn = await town.place(7)
+    command = PayOrder(order_sn, PaymentType.WECHAT, "mini")
+    payment_sn = (await town.world.payments.pay(buyer(7), command)).result.payment.payment_sn
+    assert town.mini.pay(payment_sn)
+    await town.world.payments.provider_notice(PaymentType.WECHAT, town.mini.notice(payment_sn), {})
+    await town.world.orders.ship(ADMINS[0], order_sn, "顺丰", "SF1")
+    await town.world.settlement.query_due()
+
+
 async def a_debit_goes_back_and_another_is_refused(town: Overheard) -> None:
     """The refund cancels its order; the other buyer has too little money and lets the order expire."""
     order_sn = await town.place(7)
@@ -146,6 +161,7 @@ async def town() -> AsyncIterator[Overheard]:
     for happens in (
         a_return_after_some_talk,
         a_cancelled_order_is_paid,
+        wechat_waits_for_the_parcel,
         a_debit_goes_back_and_another_is_refused,
     ):
         await happens(running)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from shop_order.domain.entity import after_sales
 from shop_order.domain.entity.after_sales import RefundRules, RefundWish
+from shop_order.domain.entity.order import Order
 from shop_order.domain.ports import OverdueWork
-from shop_order.domain.status import RefundState
+from shop_order.domain.valueobject.parties import SYSTEM
 from shop_order.repository.dao.store import Store
-from tests.contract.engine import BUYER, NOW_MS, added, opened, paid
+from tests.contract.engine import BUYER, DAY_MS, NOW_MS, added, opened, paid
 
 NOTHING = [OverdueWork(what, 0, 0) for what in ("order", "payment", "refund", "refund_decision")]
 
@@ -40,18 +43,28 @@ async def test_an_attempt_is_behind_when_its_time_is_over_and_nobody_knows_its_e
     assert (await store.backlog.overdue(over_ms))[1] == OverdueWork("payment", 0, 0)
 
 
-async def test_a_refund_is_behind_from_its_approval_until_its_end(store: Store) -> None:
+async def test_a_refund_is_behind_while_it_is_due(store: Store) -> None:
     new = await added(store)
-    attempt = await opened(store, new)
-    await store.orders.change(new.order_sn, lambda o: o.cancel("", BUYER, NOW_MS, code="BUYER"))
-    order = await paid(store, new, attempt)  # too late: it is on its way back
-    (refund,) = order.refunds.values()
-    assert refund.state is RefundState.APPROVED
-    assert (await store.backlog.overdue(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
-    await store.orders.change(order.order_sn, lambda o: after_sales.sent(o, refund.refund_sn, NOW_MS))
-    assert (await store.backlog.overdue(NOW_MS + 60_000))[2] == OverdueWork("refund", 1, refund.created_ms)
-    await store.orders.change(order.order_sn, lambda o: after_sales.succeeded(o, refund.refund_sn, NOW_MS))
-    assert await store.backlog.overdue(NOW_MS) == NOTHING
+    order, sn = await paid(store, new, await opened(store, new)), f"R{new.order_sn}"
+    later_ms = NOW_MS + 3 * DAY_MS
+
+    async def step(decide: Callable[[Order], object]) -> None:
+        await store.orders.change(order.order_sn, decide)
+
+    async def behind(now_ms: int) -> OverdueWork:
+        return (await store.backlog.overdue(now_ms))[2]
+
+    nothing, rules = OverdueWork("refund", 0, 0), RefundRules(0)
+    await step(lambda o: after_sales.request_refund(o, RefundWish(), sn, BUYER, NOW_MS, rules))
+    assert await behind(later_ms) == nothing, "nobody has decided"
+    await step(lambda o: after_sales.approve(o, sn, SYSTEM, later_ms, rules))
+    assert await behind(later_ms) == OverdueWork("refund", 1, later_ms), "from its approval on"
+    await store.payments.postpone_refund(sn, later_ms + 5_000)
+    await step(lambda o: after_sales.sent(o, sn, later_ms))
+    assert await behind(later_ms + 4_999) == nothing, "its provider is at work"
+    assert await behind(later_ms + 60_000) == OverdueWork("refund", 1, later_ms + 5_000), "nobody asks it"
+    await step(lambda o: after_sales.succeeded(o, sn, later_ms))
+    assert await behind(later_ms + DAY_MS) == nothing
 
 
 async def test_a_request_waits_until_an_admin_decides(store: Store) -> None:

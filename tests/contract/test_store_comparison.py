@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from shop_order.domain.comparison import FREE, MAX_AHEAD_MS
+from shop_order.domain.comparison import FREE, MAX_AHEAD_MS, MAX_HELD_MS
+from shop_order.domain.implied import MAX_TRIES
 from shop_order.domain.replay import PERSONAL, REFUND_TEXTS
 from shop_order.repository.dao.rows import HISTORY, LIVE, Tables
+from shop_order.repository.dao.store import Store
 from shop_order.service.settle import QUERY_BACKOFF_MS, REFUND_BACKOFF_MS
 from tests.contract.archived import LATER_MS, archive_all
-from tests.contract.engine import NOW_MS, Engine, FileEngine, stored_columns
+from tests.contract.engine import NOW_MS, Engine, FileEngine, added, sn, stored_columns
 from tests.contract.kinds import clock, every_kind, faults
 
 _numbers = itertools.count(1)
@@ -35,6 +37,8 @@ OTHERS: dict[str, list[object]] = {
     "updated_at": ["2026-11-30 01:02:03.004"],
     "refunded_fen": [0, 1],
     "amount_fen": [1_000_001],
+    "ask_tries": [-1, MAX_TRIES + 1],
+    "tries": [-1, MAX_TRIES + 1],
 }
 STATES = {
     "payments": ["pending", "processing", "unknown", "paid", "closed", "part_refunded", "refunded"],
@@ -141,3 +145,48 @@ async def test_each_column_is_compared_or_free_for_a_reason(engine: Engine) -> N
 def test_jobs_pause_shorter_than_what_counts_as_far_ahead() -> None:
     assert 2 * max(*QUERY_BACKOFF_MS, *REFUND_BACKOFF_MS) <= MAX_AHEAD_MS
     assert {*PERSONAL, *REFUND_TEXTS} >= {"signer_name", "signer_mobile", "address", "reason", "decision"}
+
+
+OF_THE_OUTBOX: dict[str, Callable[[int], object]] = {
+    "event_id": lambda value: value + 10**9,
+    "order_sn": lambda value: sn(),
+    "version": lambda value: value + 98,
+    "created_ms": lambda value: NOW_MS + YEAR_MS,
+    "tries": lambda value: -1,
+    "not_before_ms": lambda value: NOW_MS + YEAR_MS,
+}
+
+
+def test_each_column_of_the_outbox_is_compared_or_free(engine: Engine) -> None:
+    assert set(columns(engine, "outbox")) == OF_THE_OUTBOX.keys() | FREE["waiting"].keys()
+
+
+@pytest.mark.parametrize("column", OF_THE_OUTBOX)
+@pytest.mark.parametrize("archived", [False, True])
+async def test_an_event_that_will_not_go_out_is_named(engine: Engine, column: str, archived: bool) -> None:
+    await every_kind(engine.store)
+    if archived:
+        engine.sql("UPDATE payment SET ask_ms = NULL WHERE state = 'closed'")
+        assert await archive_all(engine.store) == 8
+    now: Callable[[], int] = (lambda: LATER_MS) if archived else clock
+    assert await faults(engine.store, now) == ({}, {})
+    table = "order_info_history" if archived else "order_info"
+    ((of,), *_) = engine.sql(f"SELECT order_sn FROM {table}")
+    ((value,),) = engine.sql(f'SELECT "{column}" FROM outbox WHERE order_sn = ? AND version = 1', of)
+    assert isinstance(value, int | str)
+    other = OF_THE_OUTBOX[column](value)  # type: ignore[arg-type]
+    engine.sql(f'UPDATE outbox SET "{column}" = ? WHERE order_sn = ? AND version = 1', other, of)
+    named = other if column == "order_sn" else of
+    says = "has no order" if column == "order_sn" else "in the outbox: "
+    for found in await faults(engine.store, now):
+        assert found.keys() == {named}
+        assert says in found[str(named)]
+
+
+async def test_the_relay_holds_no_event_back_for_as_long_as_that(store: Store) -> None:
+    await added(store)
+    (event,) = await store.outbox.take(1, NOW_MS)
+    for _ in range(12):
+        await store.outbox.refused([event.id], NOW_MS)
+    assert await store.outbox.take(1, NOW_MS + MAX_HELD_MS // 2) == [event]
+    assert await faults(store) == ({}, {})

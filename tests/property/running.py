@@ -14,7 +14,7 @@ from tests.property.stage import GRACE_MS, USERS, buyer
 from tests.world.provider import Mode
 
 MOST_ASKED = 5
-STUCK_TRIES = 4
+STUCK_TRIES = 5
 STUCK_MS = 600_000
 FAILURES = {
     "refused": "REFUSED",

@@ -15,6 +15,7 @@ from shop_order.domain.ports import (
     Notice,
     OpenRequest,
     RefundResult,
+    Shipment,
     Trade,
     TradeState,
     TradeTypes,
@@ -205,3 +206,20 @@ class SecondChannel(ModelProvider):
 
     def __init__(self, provider: ModelProvider) -> None:
         self.__dict__ = provider.__dict__
+
+
+@dataclass
+class Mini(ModelProvider):
+    """WeChat Pay, which waits for the shipping."""
+
+    works: bool = True
+    told: list[tuple[str, Shipment]] = field(default_factory=list)
+    payment_type = PaymentType.WECHAT
+    trade_types = TradeTypes(("mini", "native"))
+
+    def __post_init__(self) -> None:
+        ModelProvider.__init__(self)
+
+    async def tell_shipping(self, payment: Payment, shipment: Shipment) -> bool:
+        self.told.append((payment.payment_sn, shipment))
+        return self.works

@@ -189,7 +189,9 @@ class World:
             outbox=self.store.outbox,
             channels=self.channels,
             attempts=self.attempts,
-            shipping=Shipping(orders=self.store.orders, channels=self.channels, alert=self.alert),
+            shipping=Shipping(
+                orders=self.store.orders, channels=self.channels, clock=self.clock, alert=self.alert
+            ),
             clock=self.clock,
             on_unreadable=self.unreadable.report,
             alert=self.alert,

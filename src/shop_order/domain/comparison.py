@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from shop_order.domain.event.order_events import GENESIS, seal, text_hash
+from shop_order.domain.implied import MAX_TRIES, Columns, Counted, Hash, Implied, Scheduled, Texts
 from shop_order.domain.ports import StoredOrder, StoredRow
-from shop_order.domain.replay import (
-    ITEM_TEXTS,
-    PAGES,
-    Columns,
-    Hash,
-    Implied,
-    Scheduled,
-    Texts,
-    UnknownEvent,
-    replay,
-)
+from shop_order.domain.replay import ITEM_TEXTS, PAGES, UnknownEvent, replay
 
 UNREADABLE_ERRORS = (ValueError, LookupError, TypeError)  # raised for an altered payload
 # Jobs schedule nothing further ahead: twice their longest pause, since clocks differ.
 MAX_AHEAD_MS = 3_600_000
+# The relay holds an event back for a minute at most.
+MAX_HELD_MS = 120_000
 
 # Columns that are not compared, and why no money, delivery or job rests on them.
 FREE: Mapping[str, Mapping[str, str]] = {
@@ -31,8 +24,12 @@ FREE: Mapping[str, Mapping[str, str]] = {
         "updated_at": "a copy of the order's, for reports of chapter 2; never read",
         "deleted_at": "nothing sets or reads it",
     },
-    "payments": {"ask_tries": "only chooses the next pause; the time itself is compared"},
-    "refunds": {"tries": "only chooses the next pause; the time itself is compared"},
+    "payments": {},
+    "refunds": {},
+    "waiting": {
+        "request_id": "only tells a log and a consumer's trace whose request it was",
+        "traceparent": "only tells a log and a consumer's trace whose request it was",
+    },
 }
 
 
@@ -63,7 +60,24 @@ def state_faults(stored: StoredOrder, now_ms: int) -> list[str]:
         return [f"has an event that this version can't replay: {event}"]
     except UNREADABLE_ERRORS as altered:
         return [f"has a history that can't be replayed: {altered!r}"]
-    return [*_faults(stored, implied, now_ms)]
+    return [*_faults(stored, implied, now_ms), *outbox_faults(stored, now_ms)]
+
+
+def outbox_faults(stored: StoredOrder, now_ms: int) -> list[str]:
+    """Why its events that wait to be published will not be, or not in time, or again and again."""
+    return [fault for row in stored.waiting for fault in _outbox_faults(stored, row, now_ms)]
+
+
+def _outbox_faults(stored: StoredOrder, row: StoredRow, now_ms: int) -> Iterator[str]:
+    version, what = row["version"], f"version {row['version']} in the outbox: "
+    if not any((event.version, event.id) == (version, row["event_id"]) for event in stored.chain):
+        yield f"{what}its history has no such event"
+    for name in ("not_before_ms", "created_ms"):
+        found = row[name]
+        if not (isinstance(found, int) and found <= now_ms + MAX_HELD_MS):
+            yield f"{what}{name} is {found!r}, but no event is held back that long"
+    if not _fits(row["tries"], Counted(), now_ms):
+        yield f"{what}tries is {row['tries']!r}, which no job has counted"
 
 
 def _faults(stored: StoredOrder, implied: Implied, now_ms: int) -> Iterator[str]:
@@ -99,6 +113,8 @@ def _differences(what: str, columns: Columns, row: StoredRow, now_ms: int) -> It
             yield f"{what}has another {name} than in its history"
         elif isinstance(wanted, Scheduled):
             yield f"{what}{name} is {found!r}, though its history schedules a job"
+        elif isinstance(wanted, Counted):
+            yield f"{what}{name} is {found!r}, which no job has counted"
         else:
             told = sorted(map(str, wanted)) if isinstance(wanted, frozenset) else _plain(wanted)
             yield f"{what}{name} is {_plain(found)}, its history says {told}"
@@ -118,7 +134,7 @@ def _fits(found: object, wanted: object, now_ms: int) -> bool:
         if found is None:
             return wanted.optional_from_ms is not None and wanted.optional_from_ms <= now_ms
         return isinstance(found, int) and found <= max(wanted.latest_ms, now_ms + MAX_AHEAD_MS)
-    return False
+    return isinstance(wanted, Counted) and isinstance(found, int) and 0 <= found <= MAX_TRIES
 
 
 def _text_faults(stored: StoredOrder, implied: Implied) -> Iterator[str]:

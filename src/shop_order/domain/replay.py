@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from shop_order.domain.entity.money import Money
@@ -16,18 +15,18 @@ from shop_order.domain.entity.payment import GRACE_MS, MAX_PAID_MS, TOLD_OF_SHIP
 from shop_order.domain.entity.refund import REFUSED, Refund, RefundLine
 from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import SURPLUS, Event
+from shop_order.domain.implied import Columns, Counted, Hash, Implied, Scheduled, Texts
 from shop_order.domain.status import (
     DUE_REFUND,
     OPEN_PAYMENT,
     SETTLED_REFUND,
+    SHIPPED_ORDER,
     OrderStatus,
     PaymentState,
     PaymentType,
     RefundState,
     RefundType,
 )
-
-Columns = dict[str, object]  # the value of each column, or how it is recognised
 
 # What one hash of an event covers, in its sequence.
 PERSONAL = (
@@ -38,9 +37,7 @@ CANCEL_TEXTS = ("cancel_reason",)
 REFUND_TEXTS = ("reason", "decision")
 ITEM_TEXTS = ("goods_name", "goods_image")
 
-_FINISHED = frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLED})
 _ENDED_REFUND = SETTLED_REFUND | {RefundState.FAILED}
-_SHIPPED = frozenset({OrderStatus.SHIPPED, OrderStatus.COMPLETED})
 _REFUND_STATES: Mapping[str, RefundState] = {
     events.REFUND_REQUESTED: RefundState.REQUESTED,
     events.REFUND_FIRST_APPROVED: RefundState.REQUESTED,
@@ -58,63 +55,6 @@ _REFUND_STATES: Mapping[str, RefundState] = {
 
 class UnknownEvent(ValueError):
     """An event of a type that this version can't replay."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hash:
-    """A text is stored that has this hash."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """A time when a job acts: not later than `latest_ms`, or a short while from now.
-
-    From `optional_from_ms` on it may be missing.
-    """
-
-    latest_ms: int = 0
-    optional_from_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The hash of personal or free texts of the order's row, or of a refund's."""
-
-    columns: Sequence[str]
-    hash: str
-    refund_sn: str = ""
-
-
-@dataclass(slots=True)
-class Implied:
-    """The state that a chain implies: columns of the order, of its items by goods, payments and refunds.
-
-    `goods_hash` and `pages_hash` are empty if they are not told; `texts` are compared with the order's salt.
-    """
-
-    order: Columns = field(default_factory=dict)
-    items: dict[int, Columns] = field(default_factory=dict)
-    payments: dict[str, Columns] = field(default_factory=dict)
-    refunds: dict[str, Columns] = field(default_factory=dict)
-    goods_hash: str = ""
-    pages_hash: str | None = None
-    texts: dict[tuple[str, str], Texts] = field(default_factory=dict)
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the order allows no further transition."""
-        return self.order["status"] in _FINISHED
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it is finished, and no attempt and no refund is under way: it may be archived."""
-        return (
-            self.is_finished
-            and not any(payment["open_order_sn"] for payment in self.payments.values())
-            and all(refund["state"] in SETTLED_REFUND for refund in self.refunds.values())
-        )
 
 
 def replay(chain: Sequence[Event]) -> Implied:
@@ -217,6 +157,7 @@ def _opened(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
         "refunded_fen": 0,
         "open_order_sn": event.order_sn,
         "ask_ms": Scheduled(),
+        "ask_tries": Counted(),
         "close_reason": "",
     }
     for column, name in (
@@ -238,6 +179,10 @@ def _closed(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
         "ask_ms": asked,
         "close_reason": data["reason"],
     }
+
+
+def _told_of_shipping(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
+    implied.told.add(data["payment_sn"])
 
 
 def _refund(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
@@ -267,6 +212,7 @@ def _refund(implied: Implied, event: Event, data: Mapping[str, Any]) -> None:
         "failure": data.get("failure", REFUSED if old and state is RefundState.FAILED else ""),
         "out_refund_no": data.get("out_refund_no", sn),
         "try_ms": _try_ms(state),
+        "tries": Counted(),
     }
     if surplus:
         refund["reason"] = code
@@ -328,10 +274,10 @@ def _finish(implied: Implied) -> None:
         money.add(refund)
     pay_fen: Any = implied.order["pay_fen"]
     implied.order["refund_status"] = money.refund_status(pay_fen)
-    for payment in implied.payments.values() if implied.order["status"] in _SHIPPED else ():
+    for sn, payment in implied.payments.items() if implied.order["status"] in SHIPPED_ORDER else ():
         is_kept = payment["state"] in (PaymentState.PAID, PaymentState.PART_REFUNDED)
         if is_kept and (payment["payment_type"], payment.get("trade_type")) in TOLD_OF_SHIPPING:
-            payment["ask_ms"] = Scheduled(optional_from_ms=0)  # no event says when its provider was told
+            payment["ask_ms"] = Scheduled(optional_from_ms=0 if sn in implied.told else None)
 
 
 _Apply = Callable[[Implied, Event, Mapping[str, Any]], None]
@@ -343,5 +289,6 @@ _APPLY: Mapping[str, _Apply] = {
     events.ORDER_CANCELLED: _cancelled,
     events.PAYMENT_OPENED: _opened,
     events.PAYMENT_CLOSED: _closed,
+    events.PAYMENT_SHIPPING_TOLD: _told_of_shipping,
     **dict.fromkeys(_REFUND_STATES, _refund),
 }

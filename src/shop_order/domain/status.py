@@ -86,6 +86,7 @@ class RefundState(StrEnum):
 OPEN_PAYMENT = frozenset(
     {PaymentState.CREATED, PaymentState.PENDING, PaymentState.PROCESSING, PaymentState.UNKNOWN}
 )
+SHIPPED_ORDER = frozenset({OrderStatus.SHIPPED, OrderStatus.COMPLETED})
 PAID_PAYMENT = frozenset({PaymentState.PAID, PaymentState.PART_REFUNDED, PaymentState.REFUNDED})
 READY_REFUND = frozenset({RefundState.APPROVED, RefundState.RETURNED})  # to be sent to the provider
 DUE_REFUND = READY_REFUND | {RefundState.SENT, RefundState.UNKNOWN}  # until its result is known

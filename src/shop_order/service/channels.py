@@ -56,10 +56,12 @@ class Channels:
             raise ChannelUnavailable(payment_type.code)
         return self._configured[payment_type]
 
-    def telling_shipping(self, payment_type: PaymentType) -> TellsShipping | None:
-        """The channel, if its provider must be told of the shipping. Raises ChannelUnavailable."""
+    def telling_shipping(self, payment_type: PaymentType) -> TellsShipping:
+        """The channel whose provider must be told of the shipping. Raises ChannelUnavailable."""
         channel = self.get(payment_type)
-        return cast(TellsShipping, channel) if hasattr(channel, "tell_shipping") else None
+        if not hasattr(channel, "tell_shipping"):
+            raise ChannelUnavailable(payment_type.code)
+        return cast(TellsShipping, channel)
 
     def seller(self, payment_type: PaymentType) -> str:
         """Our account at the provider; empty if the channel is not configured."""

@@ -78,7 +78,7 @@ class Settlement:
         if isinstance(payment, UnreadableRow):
             raise payment
         if payment.awaits_shipping:
-            known = await self._tell_shipping(payment, tries)
+            known = await self.shipping.tell(payment, tries)
         else:
             known = await self.settle(payment)
         if known and not payment.is_open:
@@ -93,12 +93,6 @@ class Settlement:
         """Repeat a request that is an event: the message, or its answer, may have been lost."""
         if isinstance(payment.action, Done):
             await self.outbox.publish_again(payment.order_sn, event, number, self.clock())
-
-    async def _tell_shipping(self, payment: Payment, tries: int) -> bool:
-        try:
-            return await self.shipping.tell(payment, tries)
-        except ChannelUnavailable:
-            return False  # not configured now
 
     async def settle(self, payment: Payment) -> bool:
         """Query an attempt; return whether its final state is known."""
@@ -149,8 +143,8 @@ class Settlement:
         if isinstance(refund, UnreadableRow):
             raise refund
         left = await self._refund(refund, tries, next_ms)
-        patience = BANK_TRIES if left is RefundResult.PROCESSING else len(REFUND_BACKOFF_MS) - 1
-        if left and tries >= patience:  # then every half hour
+        patience = BANK_TRIES if left is RefundResult.PROCESSING else len(REFUND_BACKOFF_MS)
+        if left and tries >= patience:  # after half an hour, then every half hour
             self.alert("refund_stuck", order_sn=refund.order_sn, refund_sn=refund.refund_sn, tries=tries)
 
     async def _refund(self, refund: Refund, tries: int, next_ms: int) -> RefundResult | None:
@@ -210,5 +204,5 @@ async def run_all(tasks: Iterable[Awaitable[None]]) -> None:
 
 
 def backoff(steps_ms: tuple[int, ...], tries: int) -> int:
-    """How long to wait after this many tries; the last step repeats."""
-    return steps_ms[min(tries, len(steps_ms) - 1)]
+    """How long to wait after this many tries, any number; the last step repeats."""
+    return steps_ms[max(0, min(tries, len(steps_ms) - 1))]

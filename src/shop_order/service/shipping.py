@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shop_order.domain.entity.payment import Payment
-from shop_order.domain.errors import AmountMismatch
-from shop_order.domain.ports import Orders, Shipment, TellsShipping
-from shop_order.domain.status import OrderStatus
+from shop_order.domain.errors import AmountMismatch, ChannelUnavailable
+from shop_order.domain.event.order_events import PAYMENT_SHIPPING_TOLD
+from shop_order.domain.ports import Clock, Orders, Shipment
+from shop_order.domain.status import SHIPPED_ORDER
 from shop_order.domain.valueobject.item import title
 from shop_order.service.alerts import Alert
 from shop_order.service.channels import Channels
@@ -21,15 +22,16 @@ class Shipping:
 
     orders: Orders
     channels: Channels
+    clock: Clock
     alert: Alert
 
     async def tell(self, payment: Payment, tries: int) -> bool:
         """Tell the provider, unless the order has not been shipped; return whether nothing is left to do.
 
-        Raises ChannelUnavailable.
+        The history records it, so that whoever stops the telling before is found.
         """
         order = await self.orders.get(payment.order_sn)
-        if order.status not in (OrderStatus.SHIPPED, OrderStatus.COMPLETED):
+        if order.status not in SHIPPED_ORDER or await self._was_told(payment):
             return True
         shipment = Shipment(
             order.logistics_company,
@@ -38,11 +40,22 @@ class Shipping:
             order.address.phone,
             order.shipped_ms or order.updated_ms,
         )
-        channel: TellsShipping | None = self.channels.telling_shipping(payment.payment_type)
         try:
-            done = channel is None or await channel.tell_shipping(payment, shipment)
-        except AmountMismatch:
+            channel = self.channels.telling_shipping(payment.payment_type)
+            done = await channel.tell_shipping(payment, shipment)
+        except (AmountMismatch, ChannelUnavailable):  # not configured now
             done = False
-        if not done and tries >= MANY_TRIES:
+        if done:
+            told_ms = self.clock()
+            await self.orders.change(
+                payment.order_sn, lambda order: order.shipping_told(payment.payment_sn, told_ms)
+            )
+        elif tries >= MANY_TRIES:
             self.alert("shipping_untold", order_sn=payment.order_sn, payment_sn=payment.payment_sn)
         return done
+
+    async def _was_told(self, payment: Payment) -> bool:
+        """Whether it was told, and only the to-do is left: by a process that died, or somebody's hand."""
+        history = await self.orders.history(payment.order_sn)
+        number = f'"{payment.payment_sn}"'.encode()
+        return any(event.type == PAYMENT_SHIPPING_TOLD and number in event.payload for event in history)

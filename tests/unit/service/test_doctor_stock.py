@@ -88,6 +88,19 @@ async def test_a_counter_that_drifted_from_the_leases_is_found(
     assert looking.pauses_s == [RECHECK_S], "nobody waits for what no event will change"
 
 
+async def test_an_event_that_is_held_back_for_ever_hides_no_stock(world: World) -> None:
+    await placed(world)
+    await published(world)
+    order = await paid(world)
+    looking = Looking(world)
+    assert (await looking.examine()).clean, "its events wait: the stock follows"
+    with closing(sqlite3.connect(world.path)) as connection, connection:
+        connection.execute("UPDATE outbox SET not_before_ms = ?", (world.real_ms + 10**9,))
+    await published(world)
+    areas = {(found.area, found.order_sn) for found in (await looking.examine()).findings}
+    assert areas == {("history", order.order_sn), ("stock", order.order_sn)}
+
+
 async def test_what_only_one_of_two_looks_saw_is_no_fault(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

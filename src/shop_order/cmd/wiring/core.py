@@ -245,7 +245,7 @@ class Core:
             outbox=store.outbox,
             channels=channels,
             attempts=attempts,
-            shipping=Shipping(orders=orders, channels=channels, alert=alert),
+            shipping=Shipping(orders=orders, channels=channels, clock=clock, alert=alert),
             on_unreadable=self.unreadable.report,
             clock=clock,
             alert=alert,

@@ -20,6 +20,7 @@ from shop_order.domain.event import order_events as events
 from shop_order.domain.event.order_events import GENESIS, NewEvent
 from shop_order.domain.status import (
     ORDER_TRANSITIONS,
+    SHIPPED_ORDER,
     OrderStatus,
     PaymentType,
     RefundState,
@@ -207,6 +208,12 @@ class Order:
         """
         if payment := self.money.close(payment_sn, reason):
             self._record(events.PAYMENT_CLOSED, actor, now_ms, payment.event_data(), reason=reason)
+
+    def shipping_told(self, payment_sn: str, now_ms: int) -> None:
+        """Record that the provider of a payment was told of the shipping, if it waits for that."""
+        payment = self.payments[payment_sn]
+        if self.status in SHIPPED_ORDER and payment.awaits_shipping:
+            self._record(events.PAYMENT_SHIPPING_TOLD, SYSTEM, now_ms, payment.event_data())
 
     def receive_payment(
         self, payment_sn: str, *, trade_no: str, amount_fen: int, paid_ms: int, now_ms: int, refund_sn: str

@@ -18,6 +18,7 @@ ORDER_COMPLETED = "order.completed"
 ORDER_CANCELLED = "order.cancelled"
 PAYMENT_OPENED = "payment.opened"
 PAYMENT_CLOSED = "payment.closed"
+PAYMENT_SHIPPING_TOLD = "payment.shipping_told"  # its provider knows that the goods are on their way
 REFUND_REQUESTED = "refund.requested"
 REFUND_FIRST_APPROVED = "refund.first_approved"  # another admin has to approve it too
 REFUND_APPROVED = "refund.approved"

@@ -38,8 +38,9 @@ class Outbox(Protocol):
 class OverdueWork:
     """Overdue items: their number, and since when the oldest is overdue (epoch ms, 0 if none).
 
-    `what` is `order` (past its due time), `payment` (past its time, with an unknown result), `refund`
-    (approved, not known to have succeeded) or `refund_decision` (requested, not decided).
+    `what` is `order` (past its due time), `payment` (past its time, with an unknown result), `refund` (to be
+    sent or asked about by now; one that its provider does not answer for is an alert) or `refund_decision`
+    (requested, not decided).
     """
 
     what: str
@@ -63,7 +64,7 @@ class StoredOrder:
 
     `order` is made of the rows; None if it has no row of its own, an error if they can't be read.
     `archived`: the rows are in the history tables. `strays` name the tables of the other set that have rows
-    of it too.
+    of it too. `waiting` are its rows of the outbox.
     """
 
     order_sn: str
@@ -75,13 +76,14 @@ class StoredOrder:
     refunds: Sequence[StoredRow] = ()
     archived: bool = False
     strays: Sequence[str] = ()
+    waiting: Sequence[StoredRow] = ()
 
 
 class Audit(Protocol):
     """Reads the whole history, for `audit` and `doctor`."""
 
     async def order_sns(self, after: str, limit: int) -> Sequence[str]:
-        """Numbers with a row of an order, payment or refund, or with an event, sorted."""
+        """Numbers with a row of an order, payment, refund or the outbox, or with an event, sorted."""
 
     async def chain(self, order_sn: str) -> Sequence[Event]:
         """The events of one order, by version."""

@@ -23,6 +23,7 @@ _NUMBERED = (
     *((table, "DISTINCT order_sn") for table in (LIVE.payments, HISTORY.payments)),
     *((table, "DISTINCT order_sn") for table in (LIVE.refunds, HISTORY.refunds)),
     ("order_event", "DISTINCT order_sn"),
+    ("outbox", "DISTINCT order_sn"),
 )
 _PARTS = [_PART.format(columns, table, f"of_{table}") for table, columns in _NUMBERED]
 ORDER_SNS = f"{' UNION '.join(_PARTS)} ORDER BY order_sn LIMIT ?"

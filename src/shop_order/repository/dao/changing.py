@@ -15,7 +15,7 @@ from shop_order.domain.entity.refund import Refund
 from shop_order.domain.errors import OrderNotFound
 from shop_order.domain.event.order_events import Event, seal
 from shop_order.domain.ports import Key, TradeNoTaken
-from shop_order.domain.status import DUE_REFUND, OrderStatus, PaymentState
+from shop_order.domain.status import DUE_REFUND, SHIPPED_ORDER, OrderStatus, PaymentState
 from shop_order.pkg.tracing import Origin
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.archive import restore_order
@@ -26,7 +26,11 @@ from shop_order.repository.dao.rows import HISTORY, LIVE, ORDER, PAYMENT, REFUND
 
 UPDATE_ORDER = f"UPDATE order_info SET {ORDER.changing} WHERE order_sn = ? AND version = ?"
 INSERT_PAYMENT = f"INSERT INTO payment ({PAYMENT.select}, open_order_sn, ask_ms) VALUES"
-UPDATE_PAYMENT = f"UPDATE payment SET {PAYMENT.changing}, open_order_sn = ?, ask_ms = ? WHERE payment_sn = ?"
+UPDATE_PAYMENT = f"UPDATE payment SET {PAYMENT.changing}, open_order_sn = ? WHERE payment_sn = ?"
+SCHEDULE_PAYMENT = (
+    f"UPDATE payment SET {PAYMENT.changing}, open_order_sn = ?, ask_tries = 0, ask_ms = ?"
+    " WHERE payment_sn = ?"
+)
 INSERT_REFUND = f"INSERT INTO refund ({REFUND.select}, surplus_of, try_ms) VALUES"
 # A refund that becomes due is tried at once; one that stays due keeps its schedule.
 UPDATE_REFUND = f"UPDATE refund SET {REFUND.changing} WHERE refund_sn = ?"
@@ -211,11 +215,14 @@ async def _store_payments(session: Session, changed: Iterable[Decision]) -> None
     new: list[Row] = []
     for one in changed:
         for p, open_sn, ask_ms in changed_payments(one.order, one.before):
-            if p.payment_sn in one.before.payments:
-                values = (*PAYMENT.changed(p), open_sn, ask_ms, p.payment_sn)
-                await session.run(UPDATE_PAYMENT, values)
-            else:
+            before = one.before.payments.get(p.payment_sn)
+            values = (*PAYMENT.changed(p), open_sn)
+            if before is None:
                 new.append((*rows.PAYMENT.row(p), open_sn, ask_ms))
+            elif is_to_tell(before, one.before.status) and is_to_tell(p, one.order.status):
+                await session.run(UPDATE_PAYMENT, (*values, p.payment_sn))  # told once, maybe before
+            else:
+                await session.run(SCHEDULE_PAYMENT, (*values, ask_ms, p.payment_sn))
     await insert(session, INSERT_PAYMENT, new)
 
 
@@ -245,13 +252,17 @@ def changed_payments(order: Order, before: OrderSnapshot) -> Iterator[tuple[Paym
     """Yield the payments to store, each with `open_order_sn` and `ask_ms`."""
     for payment in order.payments.values():
         decided_now = payment.is_open and before.status is not order.status
-        to_tell = payment.awaits_shipping and order.status in (OrderStatus.SHIPPED, OrderStatus.COMPLETED)
+        to_tell = is_to_tell(payment, order.status)
         tell_now = to_tell and before.status is OrderStatus.PAID
         if payment is not before.payments.get(payment.payment_sn) or decided_now or tell_now:
             open_sn = order.order_sn if payment.is_open else None
-            # Told again after each refund, since a change of the payment sets `ask_ms` anew.
             asked_ms = ask_ms(payment, order.updated_ms, decided_now=decided_now)
             yield payment, open_sn, order.updated_ms if to_tell else asked_ms
+
+
+def is_to_tell(payment: Payment, status: OrderStatus) -> bool:
+    """Whether the payment's provider is to be told of the shipping."""
+    return payment.awaits_shipping and status in SHIPPED_ORDER
 
 
 def ask_ms(payment: Payment, now_ms: int, *, decided_now: bool) -> int | None:

@@ -57,8 +57,8 @@ PURGE_KEYS = {
 }
 # MySQL assigns from left to right: the first assignment needs the old `tries`.
 REFUSED = (
-    "UPDATE outbox SET"
-    " not_before_ms = ? + CASE WHEN tries < 6 THEN 1000 << tries ELSE 60000 END, tries = tries + 1 WHERE "
+    "UPDATE outbox SET not_before_ms = ? + CASE WHEN tries BETWEEN 0 AND 5 THEN 1000 << tries ELSE 60000 END,"
+    f" tries = {rows.counted('tries')} + 1 WHERE "
 )
 EVENTS = f"SELECT {EVENT.select} FROM order_event WHERE order_sn = ? AND version > ? ORDER BY version LIMIT ?"
 
@@ -302,8 +302,7 @@ BACKLOG = (
     ),
     (
         "refund",
-        "SELECT count(*), min(created_ms) FROM refund WHERE try_ms IS NOT NULL"
-        f" AND state IN ({literals(DUE_REFUND)}) AND created_ms <= ?",
+        f"SELECT count(*), min(try_ms) FROM refund WHERE try_ms <= ? AND state IN ({literals(DUE_REFUND)})",
     ),
     (
         "refund_decision",

@@ -13,6 +13,7 @@ from shop_order.repository.dao.archive import restore_order
 from shop_order.repository.dao.engine.base import Session, StorePart, literals
 from shop_order.repository.dao.rows import HISTORY, LIVE, PAYMENT, REFUND
 
+ASKED, TRIED = rows.counted("ask_tries"), rows.counted("tries")
 # A paid one needs no query.
 ASK_AGAIN = (
     "UPDATE payment SET ask_ms = ?, ask_tries = 0"
@@ -38,21 +39,21 @@ class Payments(StorePart):
         return await self._db.reader.submit(job)
 
     async def due_queries(self, now_ms: int, limit: int) -> Sequence[tuple[Payment | UnreadableRow, int]]:
-        sql = f"SELECT {PAYMENT.select}, ask_tries FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
+        sql = f"SELECT {PAYMENT.select}, {ASKED} FROM payment WHERE ask_ms <= ? ORDER BY ask_ms LIMIT ?"
         found = await self._db.scanner.all(sql, (now_ms, limit))
-        return [(rows.or_error(rows.payment_of, row), row[-1]) for row in found]
+        return [(rows.or_error(rows.payment_of, row), int(row[-1])) for row in found]
 
     async def due_refunds(self, now_ms: int, limit: int) -> Sequence[tuple[Refund | UnreadableRow, int]]:
         sql = (
-            f"SELECT {REFUND.select}, tries FROM refund WHERE try_ms <= ?"
+            f"SELECT {REFUND.select}, {TRIED} FROM refund WHERE try_ms <= ?"
             f" AND state IN ({literals(DUE_REFUND | {RefundState.FAILED})}) ORDER BY try_ms LIMIT ?"
         )
         found = await self._db.scanner.all(sql, (now_ms, limit))
-        return [(rows.or_error(rows.refund_of, row), row[-1]) for row in found]
+        return [(rows.or_error(rows.refund_of, row), int(row[-1])) for row in found]
 
     async def postpone_query(self, payment_sn: str, at_ms: int) -> None:
         sql = (
-            "UPDATE payment SET ask_ms = ?, ask_tries = ask_tries + 1"
+            f"UPDATE payment SET ask_ms = ?, ask_tries = {ASKED} + 1"
             " WHERE payment_sn = ? AND ask_ms IS NOT NULL"
         )
         await self._db.writer.run(sql, (at_ms, payment_sn))
@@ -65,7 +66,7 @@ class Payments(StorePart):
         await self._db.writer.run(sql, (payment.payment_sn, at_ms, payment.state.value))
 
     async def postpone_refund(self, refund_sn: str, at_ms: int) -> None:
-        sql = "UPDATE refund SET try_ms = ?, tries = tries + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
+        sql = f"UPDATE refund SET try_ms = ?, tries = {TRIED} + 1 WHERE refund_sn = ? AND try_ms IS NOT NULL"
         await self._db.writer.run(sql, (at_ms, refund_sn))
 
     async def stop_refund(self, refund_sn: str, at_ms: int) -> None:

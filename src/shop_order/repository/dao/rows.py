@@ -19,6 +19,7 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund, RefundLine
 from shop_order.domain.errors import UnreadableRow
 from shop_order.domain.event.order_events import Event
+from shop_order.domain.implied import MAX_TRIES
 from shop_order.domain.ports import OrderStanding
 from shop_order.domain.status import OrderStatus, PaymentState, PaymentType, RefundState, RefundType
 from shop_order.domain.valueobject.item import OrderItem
@@ -53,6 +54,14 @@ def time_ms(value: str | datetime | None) -> int:
 def stored_bytes(value: object) -> bytes:
     """Return a BLOB; also a text or number in its place, so that the audit can report it."""
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode()
+
+
+def counted(column: str) -> str:
+    """Return the SQL of a count of tries; one that nobody can have counted starts anew.
+
+    So it delays no job for ever, and adding to it can't overflow.
+    """
+    return f"CASE WHEN {column} BETWEEN 0 AND {MAX_TRIES - 1} THEN {column} ELSE 0 END"
 
 
 def lines_text(lines: Sequence[RefundLine]) -> str:

@@ -16,6 +16,8 @@ from shop_order.repository.dao.engine.base import Row, Session, marks
 from shop_order.repository.dao.rows import EVENT, HISTORY, LIVE, Tables
 
 EVENTS = f"SELECT {EVENT.select} FROM order_event WHERE order_sn IN"
+OUTBOX = ("event_id", "order_sn", "version", "created_ms", "tries", "not_before_ms")
+WAITING = f"SELECT {', '.join(OUTBOX)} FROM outbox WHERE order_sn IN"
 ITEM_COLUMNS = len(rows.ITEM_COLUMNS.split(", "))
 # Read as the entities read them, so that engines agree; what can't be read stays as it is stored.
 _READ: Mapping[str, Callable[[Any], object]] = {
@@ -32,10 +34,12 @@ async def read_stored(session: Session, order_sns: Sequence[str]) -> Sequence[St
     numbers = list(order_sns)
     sql = f"{EVENTS} ({marks(len(numbers))}) ORDER BY order_sn, version"
     chains = _grouped(await session.all(sql, numbers), EVENT.names.index("order_sn"))
+    sql = f"{WAITING} ({marks(len(numbers))}) ORDER BY order_sn, version"
+    waiting = _grouped(await session.all(sql, numbers), OUTBOX.index("order_sn"))
     sets = [await _Set.read(session, tables, numbers) for tables in (LIVE, HISTORY)]
     for own, other in (sets, sets[::-1]):
         await own.read_items(session, [*own.ids(), *other.ids()])
-    return [_stored(sn, chains.get(sn, ()), *sets) for sn in numbers]
+    return [_stored(sn, chains.get(sn, ()), waiting.get(sn, ()), *sets) for sn in numbers]
 
 
 class _Set:
@@ -81,7 +85,9 @@ class _Set:
         return [table for table, its in found if its]
 
 
-def _stored(order_sn: str, chain: Sequence[Row], live: _Set, archived: _Set) -> StoredOrder:
+def _stored(
+    order_sn: str, chain: Sequence[Row], waiting: Sequence[Row], live: _Set, archived: _Set
+) -> StoredOrder:
     own, other = (
         (archived, live) if order_sn in archived.orders and order_sn not in live.orders else (live, archived)
     )
@@ -105,6 +111,7 @@ def _stored(order_sn: str, chain: Sequence[Row], live: _Set, archived: _Set) -> 
         [_values(STORED.refunds, refund) for refund in refunds],
         archived=own is archived,
         strays=other.those_with_rows(order_sn, id),
+        waiting=[dict(zip(OUTBOX, row, strict=True)) for row in waiting],
     )
 
 

@@ -77,7 +77,14 @@ class AuditService:
     async def _stored(self, order_sn: str | None) -> AsyncIterator[StoredOrder]:
         if order_sn is not None:
             (stored,) = await self._audit.stored([order_sn])
-            if not (stored.chain or stored.row or stored.payments or stored.refunds or stored.strays):
+            if not (
+                stored.chain
+                or stored.row
+                or stored.payments
+                or stored.refunds
+                or stored.strays
+                or stored.waiting
+            ):
                 raise OrderNotFound
             yield stored
             return

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass, field
 
 from shop_order.domain.books import money_faults, money_totals, statistics_faults, stock_fault
-from shop_order.domain.comparison import chain_fault, state_faults
+from shop_order.domain.comparison import chain_fault, outbox_faults, state_faults
 from shop_order.domain.entity.order import Order
 from shop_order.domain.errors import DependencyDown, UnreadableRow
 from shop_order.domain.order_log import OrderSummary
@@ -144,9 +144,11 @@ class Doctor:
                 self._add_lease_without_order(report, lease)
                 lease = await anext(leases, None)
             own = lease if lease is not None and lease.order_sn == order_sn else None
-            order = self._examine_order(report, stored, own, order_sn in waiting)
+            # An event that never goes out excuses nothing.
+            waits = order_sn in waiting and not outbox_faults(stored, self.clock())
+            order = self._examine_order(report, stored, own, waits)
             if order is not None and self.ledger is not None:
-                report.add("wallet", order_sn, wallet.faults(order), waiting=order_sn in waiting)
+                report.add("wallet", order_sn, wallet.faults(order), waiting=waits)
             if order is not None and counted is not None and counted.version == order.version:
                 report.compared += 1
                 report.findings |= {
