@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import io
 import json
+import re
 import resource
 import shutil
 import sqlite3
@@ -31,7 +33,8 @@ from shop_order.domain.entity.payment import Payment
 from shop_order.domain.entity.refund import Refund
 from shop_order.domain.ports import BillNotOut, LinesRead
 from shop_order.domain.status import PaymentState, PaymentType, RefundState
-from shop_order.gateway.payment.alipay.bill_file import bill_of
+from shop_order.gateway.payment.alipay import bill_file as alipay
+from shop_order.gateway.payment.wechat import bill_file as wechat
 from shop_order.repository.dao import rows
 from shop_order.repository.dao.store import open_store
 from shop_order.repository.schema import migrate
@@ -39,7 +42,7 @@ from shop_order.service.upkeep.bill_progress import Progress
 from shop_order.service.upkeep.reconcile import ReconciliationService
 
 DAY = date(2026, 11, 21)
-SELLER = "2088000000000001"
+SELLER, MERCHANT = "2088000000000001", "1900000001"
 FEN, FEE_FEN = 1999, 12
 REFUND_EVERY = 100
 CHUNK = 10_000
@@ -72,10 +75,18 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def table_row(folder: Path, channel: str, lines: int) -> str:
-    """Measure in a process of its own."""
+def run(folder: Path, channel: str) -> dict[str, float]:
+    """Reconcile what `make` has written, in a process of its own."""
     command = [sys.executable, "-m", "bench.large_bill", "--channel", channel, "--run", str(folder)]
-    ran = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    ran: dict[str, float] = json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
+    return ran
+
+
+def table_row(folder: Path, channel: str, lines: int) -> str:
+    """What was measured."""
+    ran = run(folder, channel)
     megabytes, seconds = (folder / "bill").stat().st_size / 1e6, ran["seconds"]
     figures = f"{lines:,} | {megabytes:.1f} | {seconds:.1f} | {int(lines / seconds):,}"
     return f"| {figures} | {ran['mb']:.0f} | {ran['late_ms']:.1f} |"
@@ -136,9 +147,43 @@ def write_alipay(file: IO[bytes], lines: int) -> None:
         )
 
 
+def write_wechat(file: IO[bytes], lines: int) -> None:
+    """Write a packed file with the details, and their totals below them."""
+    names = (
+        "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,"
+        "货币种类,应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,"
+        "商品名称,商户数据包,手续费,费率,订单金额,申请退款金额,费率备注"
+    )
+    refunds = lines // REFUND_EVERY
+    price, fee, none = f"{FEN / 100:.2f}", f"{FEE_FEN / 100:.5f}", "0.00"
+    with gzip.open(file, "wt", compresslevel=1, encoding="utf-8", newline="") as text:
+        text.write(f"{names}\r\n")
+        for n, payment_sn, refund_sn in numbers(lines):
+            moment = f"2026-11-21 {n % 86_400 // 3600:02d}:{n % 3600 // 60:02d}:{n % 60:02d}"
+            head = (moment, "wx0000000000000001", MERCHANT, "0", "", trade_no(payment_sn), payment_sn)
+            if refund_sn:
+                back = (f"50300{refund_sn[-16:]}", refund_sn, price, none, "ORIGINAL", "SUCCESS")
+                state, paid, fees, whole, wanted = "REFUND", none, f"-{fee}", none, price
+            else:
+                back = ("0", "0", none, none, "", "")
+                state, paid, fees, whole, wanted = "SUCCESS", price, fee, price, none
+            goods = (f"Order {payment_sn[1:]}", "", fees, "0.60%", whole, wanted, "")
+            row = (*head, "oBuyer", "NATIVE", state, "OTHERS", "CNY", paid, none, *back, *goods)
+            text.write(f"`{',`'.join(row)}\r\n")
+        text.write(
+            "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额\r\n"
+        )
+        came, went = f"{(lines - refunds) * FEN / 100:.2f}", f"{refunds * FEN / 100:.2f}"
+        fees = f"{(lines - 2 * refunds) * FEE_FEN / 100:.5f}"
+        text.write(f"`{',`'.join((str(lines), came, went, none, fees, came, went))}\r\n")
+
+
 FORMATS = {
     "alipay": Format(
-        PaymentType.ALIPAY, write_alipay, lambda file, day, read: bill_of(file, day, SELLER, read)
+        PaymentType.ALIPAY, write_alipay, lambda file, day, read: alipay.bill_of(file, day, SELLER, read)
+    ),
+    "wechat": Format(
+        PaymentType.WECHAT, write_wechat, lambda file, day, read: wechat.bill_of(file, day, MERCHANT, read)
     ),
 }
 
@@ -232,9 +277,22 @@ async def measured(folder: Path, how: Format) -> dict[str, float]:
     late_ms.sort()
     return {
         "seconds": seconds,
-        "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "mb": most_mb(),
         "late_ms": late_ms[len(late_ms) * 99 // 100],
     }
+
+
+def most_mb() -> float:
+    """The most memory that this process has used.
+
+    On Linux since it began to run this program: `ru_maxrss` is at least what its parent had used.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (peak_kb,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(peak_kb) / 1024
 
 
 async def watch(late_ms: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""A bill of many lines, as an operator compares it: how far it is, and what is left if that is killed."""
+"""A bill of many lines, as an operator compares it: how far it is, and what it needs and leaves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.large_bill import FORMATS, make
+from bench.large_bill import run as reconcile
 from tests.billed import BilledShop
 from tests.e2e.started import Started, run
 
@@ -77,3 +79,20 @@ async def test_a_killed_reconciliation_leaves_nothing_and_starts_again(shop: Bil
     assert told
     assert all(PROGRESS.match(line) for line in told), ran.err
     assert list(temporary.iterdir()) == []
+
+
+FEW, MANY = 5_000, 40_000
+MORE_MB = 11  # the lines between them would need 13, and caches take 6
+
+
+@pytest.mark.parametrize("channel", FORMATS)
+def test_a_larger_bill_needs_no_more_memory(channel: str, tmp_path: Path) -> None:
+    peaks_mb = []
+    for lines in (FEW, MANY):
+        folder = tmp_path / str(lines)
+        folder.mkdir()
+        make(folder, FORMATS[channel], lines)
+        peaks_mb.append(reconcile(folder, channel)["mb"])
+    few_mb, many_mb = peaks_mb
+    assert few_mb > 20, "what was measured?"
+    assert many_mb - few_mb < MORE_MB

@@ -190,7 +190,16 @@ class ModelProvider:
 
 
 class SecondChannel(ModelProvider):
-    """The same provider under WeChat Pay's name, with the same ledger and mode."""
+    """The same provider under WeChat Pay's name, with the same ledger and mode.
+
+    For stories in which an order has attempts at two providers: switched, paid twice, refunded at one.
+    It stands for what the service sees of WeChat Pay, the answers of the port `PaymentChannel`: no code of
+    domain or service tells one provider from the other, but for the shipping of mini-programs
+    (`tests/unit/service/test_shipping.py`). That the real channel gives such answers is shown, for both
+    providers, by `tests/contract/test_channels.py`; with real signatures, encryption and the simulator over
+    HTTP by `tests/component/test_wechat.py`, `tests/component/abuse` and `tests/faults/test_deaths.py`.
+    A refund that is PROCESSING and ends later is played by the balance alone.
+    """
 
     payment_type = PaymentType.WECHAT
     trade_types = TradeTypes(("native", "h5"), at_cashier={Device.PHONE: "h5"})

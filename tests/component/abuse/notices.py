@@ -1,15 +1,12 @@
-"""Notices of the provider and of our payment gateway, right and wrong (rows 19 and 56 to 70)."""
+"""Notices of the provider and of our payment gateway, right and wrong (rows 19 and 56 to 68)."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
-import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
-from functools import partial
 from urllib.parse import urlencode
 
 from shop_order.api.proto import order_pb2 as pb
@@ -22,6 +19,7 @@ from tests.shop import alipay
 
 NOTIFY = "/payments/notify/alipay"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+MANY = {f"h{n}": "1" for n in range(101)}
 Body = Callable[[Scene], bytes]
 
 
@@ -215,39 +213,6 @@ async def another_has_the_number(scene: Scene) -> None:
     await opened(scene)
 
 
-# ---- row 61: money after the end ----
-
-
-async def cancelled_with_attempt(scene: Scene) -> None:
-    """A cancelled order whose buyer has the provider's page open still."""
-    await opened(scene)
-    answer = await scene.rest("POST", f"/orders/{scene.sn}/cancel")
-    assert answer.status == 200
-
-
-async def pay_at_provider(scene: Scene) -> Answer:
-    """The buyer pays after all; what the provider was answered."""
-    told = await scene.shop.provider_does(scene.kept["payment_sn"], "pay_late")
-    return Answer(told["status"], data=told["body"], headers={"content-type": "text/plain"})
-
-
-async def given_back(scene: Scene, _: Answer) -> None:
-    """The order stays cancelled and the provider has given the money back."""
-
-    async def refunded() -> bool:
-        answer = await scene.shop.http.get(
-            f"/api/v1/orders/{scene.sn}/payment", headers=scene.shop.bearer(scene.user)
-        )
-        return bool(answer.json()["data"]["status"] == 3)
-
-    await scene.shop.until(refunded)
-    order = await scene.now()
-    assert (order["status"], order["refund_status"]) == (5, 2)
-    assert order["payment_sn"] == scene.kept["payment_sn"]
-    state = (await scene.shop.provider.get(f"/alipay/sim/{scene.kept['payment_sn']}")).json()
-    assert [one["amount_fen"] for one in state["refunds"]] == [1]
-
-
 # ---- row 67: the database is down ----
 
 
@@ -293,52 +258,3 @@ def again(send: Send) -> Check:
         await is_paid(scene, answer)
 
     return check
-
-
-# ---- row 70: the callback races the timeout ----
-
-ROUNDS = 30
-
-
-async def race(scene: Scene) -> Answer:
-    """Thirty buyers pay in the moment their time ends; the answers of the provider do not matter."""
-    chance = random.Random(70)
-    shop, before = scene.shop, await scene.available(109)
-    attempts: dict[str, str] = {}
-    for _ in range(ROUNDS):
-        order = await shop.place(scene.user, goods=109)
-        attempts[order["order_sn"]] = (await shop.open_attempt(order["order_sn"], scene.user))["payment_sn"]
-
-    async def pay(payment_sn: str) -> None:
-        await asyncio.sleep(chance.random() * 0.6)
-        await shop.provider.post(f"/alipay/sim/{payment_sn}/pay_late")
-
-    await asyncio.gather(shop.advance(1800), *(pay(sn) for sn in attempts.values()))
-    scene.kept |= {"attempts": attempts, "before": before}
-    return Answer(200, data="success", headers={"content-type": "text/plain"})
-
-
-async def one_winner(scene: Scene, _: Answer) -> None:
-    """Each order is paid and keeps its goods, or cancelled with goods and money given back."""
-    sold = 0
-    for order_sn, payment_sn in scene.kept["attempts"].items():
-        won = await scene.shop.until(partial(settled, scene, order_sn, payment_sn))
-        sold += won == "paid"
-    await scene.shop.check_doctor()
-    assert await scene.available(109) == scene.kept["before"] - sold
-    assert 0 < sold < ROUNDS, "the race was none: one side always won"
-
-
-async def settled(scene: Scene, order_sn: str, payment_sn: str) -> str:
-    """paid or cancelled once nothing is on its way any more, else empty."""
-    order = await scene.shop.order(order_sn, scene.user)
-    state = (await scene.shop.provider.get(f"/alipay/sim/{payment_sn}")).json()
-    back_fen = sum(one["amount_fen"] for one in state["refunds"])
-    (payment,) = order["payments"]
-    if order["status"] == 2:
-        assert back_fen == 0
-        return "paid"
-    if order["status"] == 5 and payment["status"] == 3:
-        assert back_fen == order["pay_fen"]
-        return "cancelled"
-    return ""

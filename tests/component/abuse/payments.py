@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.component.abuse import amounts, notices, wechat
-from tests.component.abuse.acts import OK, Act, Row, act, on_order, row
+from tests.component.abuse import amounts, late, notices, wechat
+from tests.component.abuse.acts import OK, Act, Row, act, row
 from tests.component.abuse.notices import (
     FORM,
     alerted,
@@ -18,16 +18,16 @@ from tests.component.abuse.notices import (
     still_pending,
     unchanged,
 )
-from tests.component.abuse.promises import DOWN, FORGED, INVALID, MISMATCH, NOT_PAYABLE
+from tests.component.abuse.promises import DOWN, FORBIDDEN, FORGED, INVALID, MISMATCH, NOT_PAYABLE
 
 HTTP = notice("an honest notice", said()).sends["rest"]
 RAW = notice("an honest notice", said()).sends["3"]
 # The scan for overdue orders must reach the racers at once, not after everybody else's orders.
 ALONE = {"ORDER__SCAN_INTERVAL_S": "0.1"}
 GATEWAY = notices.gateway_send(amount_fen=1)
+ELSEWHERE = {"PAY__CALLBACK_ALLOW": "203.0.113.0/24"}
 # What is asked again at once is asked within a second or two.
 SOON = {"ORDER__SCAN_INTERVAL_S": "0.1"}
-MANY = {f"h{n}": "1" for n in range(101)}
 
 
 def down(name: str, protocol: str, send: object) -> Act:
@@ -36,6 +36,16 @@ def down(name: str, protocol: str, send: object) -> Act:
 
 
 ROWS: tuple[Row, ...] = (
+    row(
+        40,
+        "callback from outside the allow-list",
+        FORBIDDEN,
+        notice("an honest notice", said()).having(opened).then(still_pending),
+        wechat.notice("an honest notice", wechat.payment).having(wechat.opened).then(still_pending),
+        gateway("through our gateway", amount_fen=1).having(opened).then(still_pending),
+        act("balance: from who is no wallet", neighbour=late.by_a_stranger).then(still_pending),
+        **ELSEWHERE,
+    ),
     row(
         56,
         "forged provider callback",
@@ -97,12 +107,9 @@ ROWS: tuple[Row, ...] = (
         61,
         "payment arrives after the order was cancelled",
         OK,
-        act("late", rest=notices.pay_at_provider)
-        .having(notices.cancelled_with_attempt)
-        .then(notices.given_back),
-        *wechat.ACTS[61],
+        *late.AFTER_THE_CANCEL,
     ),
-    row(62, "paid twice through two channels", OK, *wechat.TWICE),
+    row(62, "paid twice through two channels", OK, *late.TWICE),
     row(
         63,
         "TRADE_CLOSED after paid",
@@ -162,24 +169,14 @@ ROWS: tuple[Row, ...] = (
         70,
         "callback races the timeout",
         OK,
-        act("thirty rounds", rest=notices.race).then(notices.one_winner),
+        *late.RACES,
         **ALONE,
     ),
     row(
         81,
         "an amount no channel can take",
         NOT_PAYABLE,
-        on_order("pay", name="above the largest").having(amounts.of(2)).then(amounts.refused),
-        act("above it, at the cashier", rest=amounts.choose).having(amounts.of(2)).then(amounts.refused),
-        act("the cashier says why", rest=amounts.look)
-        .having(amounts.of(2))
-        .gets(OK)
-        .then(amounts.shown_unavailable),
-        on_order("pay", name="the largest").having(amounts.of(1)).gets(OK),
-        act("the largest, at the cashier", rest=amounts.look)
-        .having(amounts.of(1))
-        .gets(OK)
-        .then(amounts.shown_available),
+        *amounts.ACTS,
     ),
     row(
         74,
@@ -191,10 +188,11 @@ ROWS: tuple[Row, ...] = (
                 ("64 KiB", notices.longer(b"&a=" + b"x" * 65_536), FORM),
                 ("3 MB of %41", notices.longer(b"%41" * 1_000_000), FORM),
                 ("101 fields", notices.longer(b"".join(b"&f%d=1" % n for n in range(101))), FORM),
-                ("101 headers", said(), MANY),
+                ("101 headers", said(), notices.MANY),
                 ("a long header", said(), FORM | {"x": "1" * 16_384}),
             )
         ),
+        *wechat.ACTS[74],
     ),
     row(
         79,

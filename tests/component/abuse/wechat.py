@@ -64,7 +64,7 @@ def payment(scene: Scene, **changed: Any) -> Told:
     resource = {
         "appid": OFFICIAL,
         "mchid": MCH_ID,
-        "out_trade_no": scene.kept["payment_sn"],
+        "out_trade_no": scene.kept.get("payment_sn", ""),
         "transaction_id": trade_no(scene),
         "trade_type": "NATIVE",
         "trade_state": "SUCCESS",
@@ -113,9 +113,10 @@ async def post(scene: Scene, make: Make) -> Answer:
     return Answer(answer.status_code, data="failure", headers={"content-type": "text/plain"}, said=said)
 
 
-async def callback(scene: Scene, make: Make) -> Answer:
-    """As the raw body of a call."""
+async def callback(scene: Scene, make: Make, **more: str) -> Answer:
+    """As the raw body of a call; `more` are headers that WeChat does not send."""
     body, headers = make(scene).signed(scene)
+    headers |= more
     scene.bearer = ""
     request = shop_pb.OrderPayCallbackRequest(
         payment_type=PaymentType.WECHAT, raw_body=body, headers={k.title(): v for k, v in headers.items()}
@@ -153,31 +154,6 @@ async def another_has_the_number(scene: Scene) -> None:
     await opened(scene)
 
 
-async def cancelled_with_attempt(scene: Scene) -> None:
-    """A cancelled order; WeChat has closed the trade, but its buyer had just entered the password."""
-    await opened(scene)
-    assert (await scene.rest("POST", f"/orders/{scene.sn}/cancel")).status == 200
-
-
-async def pay_late(scene: Scene) -> Answer:
-    """The money comes after all; what the provider was answered."""
-    path = f"/wechat/sim/{scene.kept['payment_sn']}/pay_late"
-    told = (await scene.shop.provider.post(path)).json()
-    return Answer(told["status"], data=told["body"])
-
-
-async def given_back(scene: Scene, _: Answer) -> None:
-    """The order stays cancelled and the provider has given the money back."""
-
-    async def refunded() -> bool:
-        return bool((await scene.now())["refund_status"] == 2)
-
-    await scene.shop.until(refunded)
-    assert (await scene.now())["status"] == 5
-    state = (await scene.shop.provider.get(f"/wechat/sim/{scene.kept['payment_sn']}")).json()
-    assert [one["amount_fen"] for one in state["refunds"]] == [1]
-
-
 async def closed(scene: Scene) -> None:
     """An attempt that WeChat has closed; the order waits still."""
     await opened(scene)
@@ -193,53 +169,6 @@ def down(protocol: str, send: Callable[[Scene, Make], Any]) -> Act:
 
     sent = {protocol: notices.while_down(once)}
     return Act(f"wechat: {protocol}", sent).having(opened).then(notices.again(once))
-
-
-# ---- two channels ----
-
-
-async def paid_through(scene: Scene, first: str, second: str) -> Answer:
-    """The buyer has both providers' pages open and pays on both; the answers of the second."""
-    await scene.place()
-    attempts = {}
-    for channel in (first, second):
-        answer = await scene.rest("POST", f"/orders/{scene.sn}/pay", {"payment_type": channel})
-        assert answer.status == 200, answer
-        attempts[channel] = answer.data["payment_sn"]
-        if channel == "alipay":  # it knows no trade before the buyer's browser has come
-            await scene.shop.provider.get(answer.data["payment_url"])
-    told = {}
-    for channel in (second, first):  # the first attempt was closed: its money comes late
-        path = f"/{channel}/sim/{attempts[channel]}/pay_late"
-        told[channel] = (await scene.shop.provider.post(path)).json()
-    scene.kept["first"], scene.kept["second"] = ((channel, attempts[channel]) for channel in (first, second))
-    return Answer(told[first]["status"], data=told[first]["body"])
-
-
-async def one_is_given_back(scene: Scene, _: Answer) -> None:
-    """The order is paid once; the other payment is refunded whole, and the order's refund_status stays."""
-    (late, late_sn), (kept, kept_sn) = scene.kept["first"], scene.kept["second"]
-
-    async def refunds(channel: str, payment_sn: str) -> list[int]:
-        state = (await scene.shop.provider.get(f"/{channel}/sim/{payment_sn}")).json()
-        return [one["amount_fen"] for one in state["refunds"]]
-
-    async def is_back() -> bool:
-        by_sn = {one["payment_sn"]: one["status"] for one in (await scene.now())["payments"]}
-        return bool(by_sn[late_sn] == 3 and by_sn[kept_sn] == 2)
-
-    await scene.shop.until(is_back)
-    assert (await refunds(late, late_sn), await refunds(kept, kept_sn)) == ([1], [])
-    order = await scene.now()
-    assert (order["status"], order["refund_status"], order["pay_type"]) == (2, 0, kept)
-
-
-TWICE = tuple(
-    act(f"{first}, then {second}", rest=partial(paid_through, first=first, second=second))
-    .then(one_is_given_back)
-    .gets(Expect(StatusCode.OK, 200 if first == "alipay" else 204))
-    for first, second in (("alipay", "wechat"), ("wechat", "alipay"))
-)
 
 
 # ---- the rows ----
@@ -261,6 +190,16 @@ def mismatches(**by_field: tuple[object, ...]) -> tuple[Act, ...]:
             changed = {name: {**fen, member: value} if member else value}
             acts.append(refused(f"{field} {value!r:.20}", paid_with(**changed), MISMATCH, told=True))
     return tuple(acts)
+
+
+def padded(size: int) -> Make:
+    """A body of so many bytes, which is the same JSON."""
+    return sent_as(body=lambda body: body.ljust(size))
+
+
+def raw(name: str, make: Make, **more: str) -> Act:
+    """An act that only OrderPayCallback has."""
+    return act(f"wechat: {name}", grpc3=lambda scene: callback(scene, make, **more)).having(opened)
 
 
 def signed_as(**headers: str) -> Make:
@@ -291,7 +230,6 @@ ACTS: Mapping[int, tuple[Act, ...]] = {
         amount__currency=("HKD", "", None),
     ),
     60: mismatches(out_trade_no=(OTHER_SN, "' OR '1'='1", "", 7)),
-    61: (act("wechat: late", rest=pay_late).having(cancelled_with_attempt).then(given_back).gets(OK),),
     63: (notice("closed", paid_with(trade_state="CLOSED")).having(paid).then(unchanged).gets(OK),),
     64: (
         notice("refund of an unpaid one", refund).having(opened).then(still_pending).gets(OK),
@@ -332,6 +270,13 @@ ACTS: Mapping[int, tuple[Act, ...]] = {
         notice("waiting after paid", paid_with(trade_state="NOTPAY")).having(paid).then(unchanged).gets(OK),
         notice("refunded after paid", paid_with(trade_state="REFUND")).having(paid).then(unchanged).gets(OK),
         notice("paid after closed", payment).having(closed).then(is_paid).gets(OK),
+    ),
+    74: (
+        raw("one byte over 64 KiB", padded(65_537)).then(still_pending),
+        raw("3 MB", padded(3_000_000)).then(still_pending),
+        raw("101 headers", payment, **notices.MANY).then(still_pending),
+        raw("a long header", payment, x="1" * 16_384).then(still_pending),
+        raw("64 KiB", padded(65_536)).then(is_paid).gets(OK),
     ),
     79: (
         refused(
