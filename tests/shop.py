@@ -70,6 +70,8 @@ class Shop:
         self.sandbox = self._sandbox()
         self.app: App | None = None
         plain: dict[str, Any] = {"timeout": 20, "trust_env": False, "verify": False}  # plain HTTP
+        # Servers close idle connections after 5 s: one that is used at that moment fails.
+        plain["limits"] = httpx.Limits(keepalive_expiry=2.0)
         self.http = httpx.AsyncClient(base_url=self.url, **plain)
         self.provider = httpx.AsyncClient(base_url=self.sandbox_url, **plain)
         self.channel: grpc.aio.Channel | None = None
