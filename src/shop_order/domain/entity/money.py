@@ -113,6 +113,8 @@ class Money:
         A failed refund stays open, since its money is still owed. A refund of a late payment counts. One of a
         duplicate payment does not: the order keeps the money that paid it.
         """
+        if not self.refunds:
+            return RefundStatus.NONE
         own = [refund for refund in self.refunds.values() if not refund.surplus or refund.is_late]
         if any(refund.is_open or refund.state is RefundState.FAILED for refund in own):
             return RefundStatus.OPEN

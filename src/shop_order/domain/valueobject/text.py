@@ -87,7 +87,7 @@ def plain_text(field: str, value: str, *, max_length: int, required: bool = Fals
 def person_name(field: str, value: str, *, max_length: int = 50) -> str:
     """Return a required single-line name. Raises InvalidArgument."""
     plain_text(field, value, max_length=max_length, required=True)
-    if any(char in "\t\r\n" for char in value):
+    if not value.isprintable() and any(char in "\t\r\n" for char in value):
         raise InvalidArgument(field, "control_characters")
     return value
 

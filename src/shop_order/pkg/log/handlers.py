@@ -22,7 +22,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.processors import format_exc_info
 from structlog.stdlib import ProcessorFormatter, add_logger_name
 
-from shop_order.pkg.log.logger import LEVELS, PLACE, outlet, render, set_level, to_stderr
+from shop_order.pkg.log.logger import LEVELS, PLACE_OF_RECORD, outlet, render, set_level, to_stderr
 
 GATHER_S = 0.02  # lines are written in batches: waking the thread for each would slow the event loop
 FULL_WAIT_S = 0.05  # for which a warning waits if the queue is full
@@ -197,7 +197,7 @@ class LogQueue(QueueHandler):
         chain = (ProcessorFormatter.remove_processors_meta, format_exc_info, render)
         self.setFormatter(
             ProcessorFormatter(
-                processors=chain, foreign_pre_chain=(merge_contextvars, add_logger_name, PLACE)
+                processors=chain, foreign_pre_chain=(merge_contextvars, add_logger_name, PLACE_OF_RECORD)
             )
         )
 

@@ -23,6 +23,7 @@ LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
 SPECIFIED_NAMES = {"warning": "warn", "critical": "fatal"}
 FIXED_KEYS = frozenset({"time", "level", "logger", "caller", "msg", "stacktrace"})
 MAX_STACK_CHARS = 16_384
+_NOT_THE_CALLER = ("structlog", "shop_order.pkg.log")
 
 
 class Outlet:
@@ -75,10 +76,18 @@ def render(_: object, name: str, event: EventDict) -> str:
         return orjson.dumps(safe, None, orjson.OPT_APPEND_NEWLINE).decode()
 
 
-PLACE: Processor = CallsiteParameterAdder(
-    {CallsiteParameter.PATHNAME, CallsiteParameter.LINENO}, additional_ignores=["shop_order.pkg.log"]
-)
-PROCESSORS: list[Processor] = [drop_below_threshold, merge_contextvars, PLACE, format_exc_info, render]
+def add_place(_: object, __: str, event: EventDict) -> EventDict:
+    """Add the file and line of the call. structlog's own processor takes 4 µs for that, at every line."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(_NOT_THE_CALLER):
+        frame = frame.f_back
+    event["pathname"], event["lineno"] = frame.f_code.co_filename, frame.f_lineno
+    return event
+
+
+PLACE_OF_RECORD: Processor = CallsiteParameterAdder({CallsiteParameter.PATHNAME, CallsiteParameter.LINENO})
+"""The place of a line that another library logged."""
+PROCESSORS: list[Processor] = [drop_below_threshold, merge_contextvars, add_place, format_exc_info, render]
 _BoundLogger: Any = structlog.make_filtering_bound_logger(logging.DEBUG)
 outlet = Outlet()  # one per process, as in the standard library: loggers are made before the log is open
 
